@@ -1,6 +1,8 @@
 module tcplife
 
-go 1.26
+go 1.26.0
+
+require github.com/olekukonko/tablewriter v1.1.5
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
@@ -16,7 +18,6 @@ require (
 	github.com/olekukonko/cat v0.0.0-20250911104152-50322a0618f6 // indirect
 	github.com/olekukonko/errors v1.2.0 // indirect
 	github.com/olekukonko/ll v0.1.6 // indirect
-	github.com/olekukonko/tablewriter v1.1.5 // indirect
 	github.com/rogpeppe/go-internal v1.16.0 // indirect
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
 	github.com/spf13/cobra v1.10.2 // indirect
