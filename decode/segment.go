@@ -55,7 +55,7 @@ type Checksum uint8
 
 // Verdicts on checksums.
 const (
-	ChecksumUnknown Checksum = iota // not verifiable: segment cut short
+	ChecksumUnknown Checksum = iota // not verifiable: segment cut short, or put together from fragments
 	ChecksumGood
 	ChecksumOffload // the bare sum of the pseudo-header: the sender's network card was to finish it
 	ChecksumBad
@@ -66,7 +66,7 @@ const (
 type Segment struct {
 	Time    capture.Time
 	Frame   uint64
-	Wire    uint32 // octets of its frame on the wire, link layer included
+	Wire    uint32 // octets of its frame on the wire, link layer included; of all frames if it was fragmented
 	Context uint32 // what it was encapsulated in; see Decoder.Context. 0: nothing
 
 	Src, Dst         Addr
@@ -74,12 +74,12 @@ type Segment struct {
 
 	Seq, Ack uint32 // Ack is meaningful only with the ACK flag
 	Len      uint32 // octets of payload, by the lengths in the IP header
-	Wnd      uint16 // as sent, unscaled
+	Wnd      uint16 // as sent, unscaled; 0 and meaningless if NoWnd
 	Flags    Flags
 	Checksum Checksum
 
 	Opts         Opts
-	Scale        uint8  // window scale shift as sent (RFC 7323 §2.2)
+	Scale        uint8  // window scale shift as sent (RFC 7323 §2.2), but 14 for more (§2.3)
 	MSS          uint16 //
 	TSVal, TSEcr uint32
 	SACKEdge     uint32 // right edge of the highest SACK block that lies above Ack
@@ -88,6 +88,7 @@ type Segment struct {
 	HasIPID bool   // IPv4 and identification not 0
 	TTL     uint8  // or IPv6 hop limit
 	Cut     bool   // the capture holds less of the TCP header or payload than was sent
+	NoWnd   bool   // it ends before the window field
 }
 
 // End returns the sequence number after the segment: SYN and FIN count for one

@@ -1,0 +1,111 @@
+// Package decode finds the TCP segment in a captured packet. A user learns from
+// it what one end said to the other, and for what reason a packet was left out.
+package decode
+
+import (
+	"math"
+
+	"github.com/google/gopacket/layers"
+
+	"tcplife/decode/capture"
+)
+
+// A Kind says what a packet was decoded as.
+type Kind uint8
+
+// Kinds of packets.
+const (
+	Skipped   Kind = iota // neither of the others; Result.Skip says why
+	AsSegment             // Decoder.Segment is valid
+	AsICMP                // Decoder.ICMP is valid
+)
+
+// A Result says what became of a packet.
+type Result struct {
+	Kind Kind
+	Skip Skip // 0 unless Kind is Skipped
+}
+
+// A Skip is the reason why a packet was not used.
+type Skip uint8
+
+// Reasons to skip a packet. Inside a tunnel they are those of the inner packet.
+const (
+	SkipNone      Skip = iota
+	SkipLinkType       // of a link type that is not decoded
+	SkipNotIP          // carries another network protocol, such as ARP
+	SkipUDP            //
+	SkipICMP           // ICMP or ICMPv6 that quotes no TCP segment
+	SkipProtocol       // IP of another protocol
+	SkipFragment       // part of a datagram that is not complete with it
+	SkipCutShort       // the capture ends before the TCP flags
+	SkipMalformed      // its lengths contradict each other, or its fragments do
+	SkipTooDeep        // in more tunnels or VLANs than are followed
+	NumSkips
+)
+
+var skipNames = [NumSkips]string{
+	"", "link-type", "not-ip", "udp", "icmp", "other-protocol", "fragment", "cut-short", "malformed", "nested-too-deep",
+}
+
+// String returns the name under which packets so skipped are counted.
+func (s Skip) String() string { return skipNames[s] }
+
+// Skips returns all reasons, in the order of their values.
+func Skips() []Skip {
+	all := make([]Skip, 0, NumSkips-1)
+	for s := SkipNone + 1; s < NumSkips; s++ {
+		all = append(all, s)
+	}
+	return all
+}
+
+func skip(s Skip) Result { return Result{Skip: s} }
+
+// maxDepth is how many tunnels, and how many VLAN tags, a packet may lie in. No
+// network in use has more than three of either.
+const maxDepth = 8
+
+// A Decoder decodes the packets of one observation. It keeps fragments until
+// their datagram is complete, so packets must come in capture order.
+type Decoder struct {
+	Segment Segment   // valid after Decode returned AsSegment, until it is called again
+	ICMP    ICMPError // likewise for AsICMP
+
+	pkt *capture.Packet // being decoded
+
+	context       uint32 // of pkt, as far as it was entered
+	tags, tunnels int    // that were entered
+	contexts      contexts
+	frags         fragments
+
+	eth   layers.Ethernet
+	dot1q layers.Dot1Q
+	llc   layers.LLC
+	snap  layers.SNAP
+	loop  layers.Loopback
+	ip4   layers.IPv4
+	udp   layers.UDP
+	vxlan layers.VXLAN
+	tcp   layers.TCP
+}
+
+// NewDecoder returns a Decoder.
+func NewDecoder() *Decoder { return &Decoder{} }
+
+// Decode decodes p, which it does not keep. Bad input is data: whatever p holds,
+// there is a result.
+func (d *Decoder) Decode(p *capture.Packet) Result {
+	d.pkt = p
+	d.context, d.tags, d.tunnels = 0, 0, 0
+	wire := int(min(max(p.Length, uint32(len(p.Data))), math.MaxInt32))
+	return d.link(p.LinkType, p.Data, wire)
+}
+
+// short is the result for a header of n octets of which the capture holds less.
+func short(wire, n int) Result {
+	if wire < n {
+		return skip(SkipMalformed)
+	}
+	return skip(SkipCutShort)
+}

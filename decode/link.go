@@ -1,0 +1,175 @@
+package decode
+
+import (
+	"encoding/binary"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+)
+
+// Link types, by tcpdump.org/linktypes.html.
+const (
+	linkNull     = 0
+	linkEthernet = 1
+	linkRawBSD   = 12 // DLT_RAW of most systems, written by programs that do not map it
+	linkRawOBSD  = 14 // DLT_RAW of OpenBSD
+	linkRaw      = 101
+	linkLoop     = 108
+	linkSLL      = 113
+	linkIPv4     = 228
+	linkIPv6     = 229
+	linkSLL2     = 276
+)
+
+// Ethertypes.
+const (
+	etherIPv4  = 0x0800
+	etherIPv6  = 0x86dd
+	etherVLAN  = 0x8100 // IEEE 802.1Q
+	etherQinQ  = 0x88a8 // IEEE 802.1ad
+	etherQinQ1 = 0x9100 // before 802.1ad
+	etherQinQ2 = 0x9200 // likewise
+
+	etherLLC = 0 // gopacket's, for a length in place of a type
+
+	// sllLLC is Linux's protocol number of 802.2 frames (ETH_P_802_2).
+	sllLLC = 0x0004
+)
+
+// noFeedback is told of truncation, which is found by the IP header instead.
+var noFeedback = gopacket.NilDecodeFeedback
+
+// link decodes a frame, of which b was captured and wire octets were sent.
+func (d *Decoder) link(typ uint32, b []byte, wire int) Result {
+	switch typ {
+	case linkEthernet:
+		return d.ethernet(b, wire)
+	case linkSLL:
+		// Not layers.LinuxSLL: it slices by the length of the address, unchecked.
+		return d.cooked(b, wire, 16, 14)
+	case linkSLL2:
+		return d.cooked(b, wire, 20, 0)
+	case linkRaw, linkRawBSD, linkRawOBSD, linkIPv4, linkIPv6:
+		return d.ip(b, wire)
+	case linkNull, linkLoop:
+		return d.loopback(b, wire)
+	}
+	return skip(SkipLinkType)
+}
+
+func (d *Decoder) ethernet(b []byte, wire int) Result {
+	const header = 14
+	if len(b) < header {
+		return short(wire, header)
+	}
+	if d.eth.DecodeFromBytes(b, noFeedback) != nil {
+		return skip(SkipMalformed)
+	}
+	return d.ethertype(uint16(d.eth.EthernetType), b[header:], wire-header)
+}
+
+// cooked decodes Linux's pseudo link layers, with a header of n octets that has
+// the ethertype at octet at.
+func (d *Decoder) cooked(b []byte, wire, n, at int) Result {
+	if len(b) < n {
+		return short(wire, n)
+	}
+	typ := binary.BigEndian.Uint16(b[at:])
+	if typ == sllLLC {
+		typ = etherLLC
+	} else if typ < 0x0600 {
+		return skip(SkipNotIP)
+	}
+	return d.ethertype(typ, b[n:], wire-n)
+}
+
+// loopback decodes BSD's loopback header: an address family in the byte order of
+// the host that captured (NULL) or in network byte order (LOOP).
+func (d *Decoder) loopback(b []byte, wire int) Result {
+	const header = 4
+	if len(b) < header {
+		return short(wire, header)
+	}
+	if d.loop.DecodeFromBytes(b, noFeedback) != nil {
+		return skip(SkipNotIP)
+	}
+	switch d.loop.Family {
+	case layers.ProtocolFamilyIPv4,
+		layers.ProtocolFamilyIPv6BSD, layers.ProtocolFamilyIPv6FreeBSD, layers.ProtocolFamilyIPv6Darwin,
+		layers.ProtocolFamilyIPv6Linux:
+		return d.ip(b[header:], wire-header)
+	}
+	return skip(SkipNotIP)
+}
+
+// ethertype decodes what an Ethernet header, or another with its types, announces.
+func (d *Decoder) ethertype(typ uint16, b []byte, wire int) Result {
+	for {
+		switch typ {
+		case etherIPv4, etherIPv6:
+			return d.ip(b, wire)
+		case etherVLAN, etherQinQ, etherQinQ1, etherQinQ2:
+			const tag = 4
+			if len(b) < tag {
+				return short(wire, tag)
+			}
+			if d.dot1q.DecodeFromBytes(b, noFeedback) != nil {
+				return skip(SkipMalformed)
+			}
+			if d.tags++; d.tags > maxDepth {
+				return skip(SkipTooDeep)
+			}
+			if id := d.dot1q.VLANIdentifier; id != 0 { // 0: a priority, and no VLAN
+				d.enter(inVLAN, uint32(id))
+			}
+			typ, b, wire = uint16(d.dot1q.Type), b[tag:], wire-tag
+			if typ < 0x0600 {
+				typ = etherLLC
+			}
+		case etherLLC:
+			return d.llcSNAP(b, wire)
+		default:
+			return skip(SkipNotIP)
+		}
+	}
+}
+
+// llcSNAP decodes an IEEE 802.2 header.
+func (d *Decoder) llcSNAP(b []byte, wire int) Result {
+	const (
+		llc  = 3 // of an unnumbered frame
+		snap = 5
+		sap  = 0xaa
+		ipv4 = 0x06 // RFC 948
+	)
+	if len(b) < llc+1 {
+		return short(wire, llc+1)
+	}
+	if d.llc.DecodeFromBytes(b, noFeedback) != nil {
+		return skip(SkipMalformed)
+	}
+	const unnumbered = 0x03
+	switch {
+	case d.llc.Control != unnumbered:
+		return skip(SkipNotIP)
+	case d.llc.DSAP == ipv4 && d.llc.SSAP == ipv4:
+		return d.ip(b[llc:], wire-llc)
+	case d.llc.DSAP != sap || d.llc.SSAP != sap:
+		return skip(SkipNotIP)
+	}
+	b, wire = b[llc:], wire-llc
+	if len(b) < snap {
+		return short(wire, snap)
+	}
+	if d.snap.DecodeFromBytes(b, noFeedback) != nil {
+		return skip(SkipMalformed)
+	}
+	if o := d.snap.OrganizationalCode; o[0] != 0 || o[1] != 0 || o[2] != 0 && o[2] != 0xf8 {
+		return skip(SkipNotIP) // types of another organization
+	}
+	typ := uint16(d.snap.Type)
+	if typ < 0x0600 {
+		return skip(SkipNotIP)
+	}
+	return d.ethertype(typ, b[snap:], wire-snap)
+}
