@@ -25,6 +25,14 @@ type Transition struct {
 	Basis    Basis
 	Time     capture.Time
 	Frame    uint64 // that shows it
+
+	move move // the arrow; unused in a move to CLOSED by a RST
+}
+
+// A Withdrawal is a move taken back because its end contradicted it.
+type Withdrawal struct {
+	Transition
+	By uint64 // frame of the segment that contradicts
 }
 
 // A Role is one of the two parties to a connection.
@@ -161,3 +169,169 @@ type ICMPNote struct {
 	Type, Code uint8
 	V6         bool
 }
+
+// Conn is one connection: one incarnation of a pair of addresses and ports in
+// one encapsulation (RFC 9293 §3.4.1).
+type Conn struct {
+	ID          uint64 // counts connections by first segment, from 1; gaps are possible
+	Context     uint32 // encapsulation; see decode.Decoder.Context
+	RoleBasis   RoleBasis
+	EndReason   EndReason
+	First, Last uint64 // frames of the first and last segment
+	Start, End  capture.Time
+	Midstream   bool // the handshake was not captured
+	Gaps        int  // times that octets were acknowledged which were not captured
+	Duplicates  int  // mirror duplicates left out
+	Withdrawn   int  // moves taken back
+
+	Completeness Completeness
+
+	key      key
+	ends     [2]End // the first sent the first segment
+	client   uint8  // index of the client
+	fastOpen bool   // data on the SYN, or the option (RFC 7413)
+	acked    bool   // the client acknowledged the server's SYN
+	ackedAt  capture.Time
+
+	rst     Reset
+	hasRST  bool
+	rstACK  uint8 // 1 + index of the sender of the last RST,ACK that counted
+	icmp    ICMPNote
+	hasICMP bool
+	over    capture.Time // when both ends were over; valid if isOver
+	isOver  bool
+	reused  bool // a newer incarnation took its addresses and ports
+	queued  bool // in the tracker's queue of connections that are over
+	place   int  // where in that queue
+
+	notes       Notes // of the segment at hand
+	held        []heldSegment
+	withdrawals []Withdrawal
+	candidates  []candidate
+
+	older      *Conn // the incarnation before, while it can still get segments
+	prev, list *Conn // neighbours in the tracker's list, in order of ID
+}
+
+const (
+	maxWithdrawals = 8 // kept for reports; all are counted
+	maxHeld        = 8 // segments that wait, of one connection
+	maxCandidates  = 4 // of one connection
+	maxOlder       = 4 // incarnations of one pair of addresses and ports that can still get segments
+	maxRefuted     = 2 // after this many repeated SYN,ACKs a server must act to be ESTABLISHED
+)
+
+// Client returns the end that opened the connection, as far as can be told.
+func (c *Conn) Client() *End { return &c.ends[c.client] }
+
+// Server returns the other end.
+func (c *Conn) Server() *End { return &c.ends[1-c.client] }
+
+// Ends returns client and server.
+func (c *Conn) Ends() [2]*End { return [2]*End{c.Client(), c.Server()} }
+
+// Role returns the role of e, which must be an end of c.
+func (c *Conn) Role(e *End) Role {
+	if e == c.Client() {
+		return Client
+	}
+	return Server
+}
+
+// Peer returns the other end than e, which must be an end of c.
+func (c *Conn) Peer(e *End) *End {
+	if e == &c.ends[0] {
+		return &c.ends[1]
+	}
+	return &c.ends[0]
+}
+
+// OneSided reports whether only one end was seen to send, although it answers
+// its peer: the other direction took another path, or was filtered out.
+func (c *Conn) OneSided() bool {
+	for i := range c.ends {
+		if c.ends[i].Packets == 0 {
+			return c.ends[1-i].acks
+		}
+	}
+	return false
+}
+
+// Handshake tells how the connection began.
+func (c *Conn) Handshake() Handshake {
+	cl, sv := c.Client(), c.Server()
+	switch {
+	case cl.sentSYN && sv.sentSYN && cl.initial != Listen && sv.initial == Listen && sv.hist[0].To == SynSent:
+		return Simultaneous
+	case c.Completeness&SawSYNACK != 0 && c.acked:
+		return Complete
+	case c.Completeness&SawSYNACK != 0 && cl.sentSYN:
+		return HalfOpen
+	case !cl.sentSYN || c.Midstream || c.acked:
+		return Missed
+	case c.hasRST && sv.initial == Listen && sv.state == Listen && c.rst.By == Server:
+		return Refused
+	}
+	return Unanswered
+}
+
+// HandshakeTime returns the time from the first SYN to the acknowledgment that
+// completes the handshake, if both were captured.
+func (c *Conn) HandshakeTime() (time.Duration, bool) {
+	if cl := c.Client(); c.acked && cl.SYN > 0 && c.Completeness&SawSYNACK != 0 {
+		return c.ackedAt.Sub(cl.firstSYN), true
+	}
+	return 0, false
+}
+
+// Teardown tells how the connection ended.
+func (c *Conn) Teardown() Teardown {
+	n := 0
+	for i := range c.ends {
+		if c.ends[i].fin.counts {
+			n++
+		}
+	}
+	switch {
+	case n == 2:
+		return ByFIN
+	case c.ends[0].cover.on && !c.ends[0].cover.icmp || c.ends[1].cover.on && !c.ends[1].cover.icmp:
+		return ByRST
+	case n == 1:
+		return HalfClosed
+	}
+	return NotClosed
+}
+
+// ClosedFirst tells which end began to close the connection: both if both
+// entered FIN_WAIT_1, else the end that did, else the sender of the last RST,ACK
+// that counted.
+func (c *Conn) ClosedFirst() ClosedFirst {
+	_, _, cl := c.Client().Entered(FinWait1)
+	_, _, sv := c.Server().Entered(FinWait1)
+	switch {
+	case cl && sv:
+		return BothFirst
+	case cl:
+		return ClientFirst
+	case sv:
+		return ServerFirst
+	case c.rstACK == 0 || !c.ends[0].cover.on && !c.ends[1].cover.on:
+		return NoneFirst
+	case c.rstACK-1 == c.client:
+		return ClientFirst
+	}
+	return ServerFirst
+}
+
+// Reset returns the last RST that counted.
+func (c *Conn) Reset() (Reset, bool) {
+	return c.rst, c.hasRST && (c.ends[0].cover.on || c.ends[1].cover.on)
+}
+
+// ICMP returns the last ICMP error that quoted a segment of the connection.
+func (c *Conn) ICMP() (ICMPNote, bool) { return c.icmp, c.hasICMP }
+
+// Withdrawals returns the first moves that were taken back; Withdrawn counts
+// them all. The slice is valid until the next segment.
+func (c *Conn) Withdrawals() []Withdrawal { return c.withdrawals }

@@ -1,0 +1,42 @@
+package track
+
+import "tcplife/decode"
+
+// A cover is a RST, or an ICMP error, that closed an end. It hides the end's
+// state, which goes on moving below with the numbers: should the end show that
+// it lives, the cover is taken away and nothing is lost.
+type cover struct {
+	on    bool
+	own   bool // the end sent the RST itself
+	abort bool // it was RST,ACK: an application's abort, not a host's reply
+	icmp  bool // an ICMP error did it; only a repeated SYN takes it away
+	by    Transition
+}
+
+// put covers the end, if it is not covered yet.
+func (e *End) put(v cover, by cause) {
+	if e.cover.on {
+		return
+	}
+	v.on = true
+	v.by = Transition{From: e.state, To: Closed, Basis: by.basis, Time: by.time, Frame: by.frame}
+	e.cover = v
+}
+
+// contradict takes the cover away if seg, sent by the end, shows that it was not
+// closed: at once if the end is the RST's supposed sender, after a round trip if
+// it is the target, since until then its segments were under way already.
+func (c *Conn) contradict(snd *End, seg *decode.Segment) {
+	v := &snd.cover
+	switch {
+	case !v.on, seg.Frame < v.by.Frame,
+		snd.unaKnown && before(seg.End(), snd.una),
+		!snd.isNew(seg):
+		return
+	case !v.own && seg.Time.Sub(v.by.Time) <= snd.roundTrip():
+		return
+	}
+	v.by.From = snd.state
+	c.noteWithdrawn(v.by, seg)
+	*v = cover{}
+}

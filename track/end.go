@@ -1,0 +1,288 @@
+package track
+
+import (
+	"time"
+
+	"tcplife/decode"
+	"tcplife/decode/capture"
+)
+
+// End is one end of a connection. Its counters are of what it sent; mirror
+// duplicates count once.
+//
+// Sequence variables are those of RFC 9293 §3.3.1 for what the end sends, as the
+// capture point knows them: its peer's acknowledgments and windows are kept with
+// the end that they are about.
+type End struct {
+	Addr decode.Addr
+	Port uint16
+
+	Packets       uint64
+	Bytes         uint64 // octets of frames on the wire
+	PayloadBytes  uint64 // octets of payload, retransmissions included
+	SYN, FIN, RST uint32 // segments with the flag
+	Retransmits   uint32
+
+	Sent       capture.Time // when it last sent a segment, whether it counted or not
+	SentFrame  uint64       // that segment
+	FirstFrame uint64       // its first segment
+
+	firstSYN, lastSYN capture.Time
+
+	state   State // below a cover
+	initial State // before its first move
+	hist    []Transition
+	cover   cover
+	refuted uint8 // times that SYN_RCVD -> ESTABLISHED was withdrawn
+
+	iss, una, nxt, edge uint32 // ISS, SND.UNA, SND.NXT (highest octet sent + 1), right edge of the send window
+	issKnown            bool   // iss is valid
+	issProvisional      bool   // learnt from an acknowledgment
+	sentSYN             bool   // a SYN or SYN,ACK of it counted
+	nxtKnown, unaKnown  bool
+	edgeKnown           bool
+	jumped              bool // nxt was raised by other than captured octets
+	behindGap           bool // octets of it were acknowledged that were not captured
+	acted               bool // did what proves its SYN acknowledged
+	joined              bool // sent a segment of a connection older than the capture
+	ackedFIN            bool // acknowledged its peer's FIN
+	lateAcked           bool // acknowledged new data after its own FIN: shutdown, not close
+	lateReset           bool // answered data after its own FIN with a bare RST
+	zeroWnd             bool // its last segment closed the window
+	keptAlive           bool // its last segment was a keep-alive
+	blind               bool // its FIN acknowledged more than it had before: the peer's FIN, perhaps
+	offeredTS           bool // its SYN carried timestamps
+	knownTS             bool // tsRecent is valid
+	scale               scale
+	synWnd              uint16 // window of its SYN
+	lastWnd             uint16
+	lastAck             uint32 // highest acknowledgment it sent; valid if acks
+	acks                bool
+
+	hole, holeEnd uint32 // octets [hole, holeEnd) were skipped and are yet to be captured, if they differ
+	sackEdge      uint32 // right edge of the highest SACK block about its octets, if sacked
+	sacked        bool
+	maxUnseen     uint32 // highest end of its segments that wait, if unseen
+	unseen        bool
+
+	fin      fin
+	timeWait capture.Time // TIME_WAIT began, or began again
+
+	tsRecent uint32 // TS.Recent of its peer (RFC 7323 §4.3)
+	tsTime   capture.Time
+	lastCopy copyID // of its last segment
+	synCopy  copyID // of its last SYN or SYN,ACK
+	idAt     uint32 // its last segment's sequence number
+
+	rtt      time.Duration // from its peer's part of the handshake to its own answer, 0 if unmeasured
+	least    time.Duration // least time from a segment of its peer to the acknowledgment
+	probe    capture.Time  // when the peer's octets up to probeEnd were captured
+	probeEnd uint32
+	probing  bool
+
+	rise struct { // of its acknowledgments by exactly one octet, the last time they rose
+		one bool
+		by  cause
+	}
+	streak struct { // retransmissions in a row that got no answer
+		n   int
+		gap time.Duration // between the last two
+	}
+}
+
+// A fin is the FIN of one end.
+type fin struct {
+	counts   bool   // valid
+	waits    bool   // captured behind a hole: valid when the hole is filled or acknowledged
+	inferred bool   // never captured
+	seq      uint32 // its own number
+	acksPeer bool   // its first copy acknowledged the peer's FIN
+	time     capture.Time
+	frame    uint64
+	copy     copyID // of its last copy
+}
+
+func (f *fin) ackedBy(ack uint32) bool { return f.counts && after(ack, f.seq) }
+
+// A scale is what is known of the window scale that an end's segments use.
+type scale uint8
+
+const (
+	scaleUnseen scale = iota // SYN or its options not captured
+	scaleNone                // SYN without the option
+	scaleBase                // scaleBase + shift: the shift that the SYN offered
+)
+
+// unknownShift keeps windows of unknown scale wide enough (RFC 7323 §2.3).
+const unknownShift = 14
+
+// shift returns the shift of the windows that e sends to peer.
+func (e *End) shift(peer *End) uint {
+	switch {
+	case e.scale == scaleNone || peer.scale == scaleNone:
+		return 0
+	case e.scale == scaleUnseen || peer.scale == scaleUnseen:
+		return unknownShift
+	}
+	return uint(e.scale - scaleBase)
+}
+
+// A copyID tells a retransmission from an old duplicate.
+type copyID struct {
+	tsVal        uint32
+	ipID         uint16
+	hasTS, hasID bool
+}
+
+func identify(seg *decode.Segment) copyID {
+	return copyID{seg.TSVal, seg.IPID, seg.Opts.Has(decode.OptTimestamps), seg.HasIPID}
+}
+
+// newerThan reports whether a segment with the identity c is a later copy than
+// the one with d, equal in all else. Where nothing tells, it is.
+func (c copyID) newerThan(d copyID) bool {
+	if c.hasTS && d.hasTS && c.tsVal != d.tsVal {
+		return after(c.tsVal, d.tsVal)
+	}
+	if c.hasID && d.hasID {
+		return c.ipID != d.ipID
+	}
+	return !(c.hasTS && d.hasTS)
+}
+
+// State returns the end's state.
+func (e *End) State() State {
+	if e.cover.on {
+		return Closed
+	}
+	return e.state
+}
+
+// Since returns when the end entered its state; zero if it made no move.
+func (e *End) Since() capture.Time {
+	if t := e.lastTransition(); t != nil {
+		return t.Time
+	}
+	return 0
+}
+
+// SinceFrame returns the frame that shows the end's state; zero if it made no
+// move.
+func (e *End) SinceFrame() uint64 {
+	if t := e.lastTransition(); t != nil {
+		return t.Frame
+	}
+	return 0
+}
+
+// SYNs returns when the first and the last of the end's SYNs or SYN,ACKs were
+// captured; valid if SYN > 0.
+func (e *End) SYNs() (first, last capture.Time) { return e.firstSYN, e.lastSYN }
+
+// Basis returns what shows the end's state; Received if it made no move.
+func (e *End) Basis() Basis {
+	if t := e.lastTransition(); t != nil {
+		return t.Basis
+	}
+	return Received
+}
+
+func (e *End) lastTransition() *Transition {
+	if e.cover.on && e.state != Closed {
+		return &e.cover.by
+	}
+	if n := len(e.hist); n > 0 {
+		return &e.hist[n-1]
+	}
+	return nil
+}
+
+// Transitions returns the end's moves in the order in which it made them. A move to CLOSED by a RST keeps the RST's time, and moves
+// made by segments that were under way then come before it: times need not rise.
+// The slice is valid until the next segment.
+func (e *End) Transitions() []Transition {
+	if !e.cover.on || e.state == Closed {
+		return e.hist
+	}
+	e.cover.by.From = e.state
+	// The cover lies beyond the moves made below it, and is not one of them.
+	return append(e.hist, e.cover.by)
+}
+
+// Entered reports whether the end was ever in state s, and when it last entered
+// it.
+func (e *End) Entered(s State) (capture.Time, uint64, bool) {
+	for i := len(e.hist) - 1; i >= 0; i-- {
+		if e.hist[i].To == s {
+			return e.hist[i].Time, e.hist[i].Frame, true
+		}
+	}
+	return 0, 0, false
+}
+
+// ISN returns the end's initial sequence number, if its SYN was captured or can
+// be told.
+func (e *End) ISN() (uint32, bool) { return e.iss, e.issKnown }
+
+// Unacked returns how many octets, SYN and FIN counted, the end sent beyond its
+// peer's last acknowledgment.
+func (e *End) Unacked() uint32 {
+	switch {
+	case !e.nxtKnown || !e.unaKnown && !e.issKnown:
+		return 0
+	case !e.unaKnown:
+		return e.nxt - e.iss
+	case after(e.nxt, e.una):
+		return e.nxt - e.una
+	}
+	return 0
+}
+
+// Acked reports whether the end ever acknowledged its peer's SYN.
+func (e *End) Acked() bool {
+	return e.last(sndAckOfSYN) >= 0 || e.acted
+}
+
+// ClosedWith tells how the end's application closed it, if the wire does.
+func (e *End) ClosedWith() Closer {
+	switch {
+	case e.lateReset:
+		return ByClose
+	case e.lateAcked:
+		return ByShutdown
+	case e.cover.on && e.cover.abort:
+		return ByAbort
+	}
+	return NoCloser
+}
+
+// roundTripUnmeasured is taken for an end's round trip where the handshake was
+// not captured: the initial retransmission timeout, RFC 6298 §2.
+const roundTripUnmeasured = time.Second
+
+// roundTrip returns how long after a segment's capture the end's answer to it
+// passes the capture point.
+func (e *End) roundTrip() time.Duration {
+	if e.rtt > 0 {
+		return e.rtt
+	}
+	return roundTripUnmeasured
+}
+
+// highest returns the highest number the end is known to have sent, whether it
+// counted or waits.
+func (e *End) highest() uint32 {
+	if e.unseen {
+		return later(e.nxt, e.maxUnseen)
+	}
+	return e.nxt
+}
+
+// isNew reports whether seg is no old duplicate of a segment of the end.
+func (e *End) isNew(seg *decode.Segment) bool {
+	id := identify(seg)
+	if id.hasTS && e.lastCopy.hasTS && before(id.tsVal, e.lastCopy.tsVal) {
+		return false
+	}
+	return seg.Seq != e.idAt || id.newerThan(e.lastCopy)
+}

@@ -1,0 +1,118 @@
+package track
+
+import (
+	"time"
+
+	"tcplife/decode"
+)
+
+// beginFIN takes the FIN with number seq that an end sent for the first time.
+func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
+	if after(snd.nxt, seq+1) {
+		return // below octets that the end has already sent
+	}
+	if snd.fin.waits && snd.fin.seq == seq {
+		snd.fin.copy = identify(seg)
+		return
+	}
+	snd.fin = fin{
+		seq: seq, time: seg.Time, frame: seg.Frame, copy: identify(seg),
+		acksPeer: seg.Flags.Has(decode.ACK) && rcv.fin.ackedBy(seg.Ack),
+	}
+	if snd.hole != snd.holeEnd && !(snd.unaKnown && atMost(snd.holeEnd, snd.una)) {
+		snd.fin.waits = true
+		return
+	}
+	snd.fin.counts = true
+	snd.blind = rcv.Packets == 0 && rcv.unaKnown && after(seg.Ack, rcv.una)
+	if rcv.Packets == 0 && snd.rise.one && seg.Ack == rcv.una && !rcv.fin.counts && rcv.established() && snd.state == Established {
+		// The peer is never seen. The octet by which this end's acknowledgments
+		// last rose, now that it closes, was the peer's FIN.
+		rcv.fin = fin{counts: true, inferred: true, seq: rcv.una - 1, time: snd.rise.by.time, frame: snd.rise.by.frame}
+		rcv.take(sndFIN, snd.rise.by)
+		snd.ackedFIN = true
+		by := snd.rise.by
+		by.basis = Sent
+		snd.take(sndAckOfFIN, by)
+		rcv.take(rcvAckOfFIN, snd.rise.by)
+	}
+}
+
+// contradictFIN takes back what seg, sent by snd, shows to be wrong about snd's
+// FIN: that it was acknowledged, if it is sent again; that it was sent, if
+// octets beyond it are.
+func (c *Conn) contradictFIN(snd, rcv *End, seg *decode.Segment) {
+	switch {
+	case snd.fin.waits:
+		if after(seg.End(), snd.fin.seq+1) {
+			snd.fin = fin{}
+		}
+	case !snd.fin.counts:
+	case snd.fin.inferred && seg.Len > 0 && between(seg.Seq, snd.fin.seq, seg.Seq+seg.Len-1):
+		c.withdrawFIN(snd, rcv, seg) // the octet was data
+	case (seg.Len > 0 || seg.Flags.Has(decode.FIN)) && after(seg.End(), snd.fin.seq+1):
+		if snd.fin.inferred || !snd.unaKnown || !after(snd.una, snd.fin.seq) {
+			c.withdrawFIN(snd, rcv, seg)
+		}
+	case seg.Flags.Has(decode.FIN) && seg.End() == snd.fin.seq+1:
+		if snd.fin.inferred {
+			snd.fin.inferred, snd.fin.copy = false, identify(seg)
+			return
+		}
+		if !identify(seg).newerThan(snd.fin.copy) {
+			return
+		}
+		snd.fin.copy = identify(seg)
+		i := snd.last(rcvAckOfFIN)
+		if i < 0 || seg.Time.Sub(snd.hist[i].Time) <= snd.roundTrip() {
+			return
+		}
+		c.withdraw(snd, i, seg)
+	}
+}
+
+// withdrawFIN takes back snd's FIN, and that its peer acknowledged it.
+func (c *Conn) withdrawFIN(snd, rcv *End, seg *decode.Segment) {
+	if i := snd.last(sndFIN); i >= 0 {
+		c.withdraw(snd, i, seg)
+	}
+	for _, m := range []move{sndAckOfFIN, sndAckOfFINACK} {
+		if i := rcv.last(m); i >= 0 {
+			c.withdraw(rcv, i, seg)
+		}
+	}
+	rcv.ackedFIN = false
+	snd.fin = fin{}
+}
+
+// inferFIN takes the one octet after the end's last captured one for a FIN that
+// was not captured. It acknowledges a FIN of the peer captured before, unless
+// less than the connection's shortest round trip lies between: then they
+// crossed.
+func (c *Conn) inferFIN(e, peer *End, seg *decode.Segment) {
+	e.fin = fin{counts: true, inferred: true, seq: e.nxt, time: seg.Time, frame: seg.Frame}
+	if peer.fin.counts && seg.Time.Sub(peer.fin.time) >= c.shortest() {
+		e.fin.acksPeer = true
+		if !e.ackedFIN {
+			e.takeAckOfFIN(peer, received(seg))
+			peer.una, peer.unaKnown = later(peer.una, peer.fin.seq+1), true
+		}
+	}
+	if e.state == SynReceived {
+		e.take(rcvAckOfSYN, received(seg))
+	}
+	e.take(sndFIN, received(seg))
+	e.raise(e.fin.seq + 1)
+}
+
+// shortest returns the connection's shortest measured round trip.
+func (c *Conn) shortest() time.Duration {
+	a, b := c.ends[0].least, c.ends[1].least
+	switch {
+	case a == 0 && b == 0:
+		return roundTripUnmeasured
+	case a == 0 || b != 0 && b < a:
+		return b
+	}
+	return a
+}

@@ -1,0 +1,36 @@
+package track
+
+import "tcplife/decode"
+
+// ICMP takes an ICMP error that quotes a segment. Quoting the SYN, an
+// unreachable ends SYN_SENT; that is taken back if the SYN is repeated. Quoting
+// a later segment an error changes no state (RFC 5927 §4).
+func (t *Tracker) ICMP(e *decode.ICMPError) {
+	t.Tick(e.Time, e.Frame)
+	for c := t.conns[makeKey(e.Src, e.Dst, e.SrcPort, e.DstPort, e.Context)]; c != nil; c = c.older {
+		snd := &c.ends[0]
+		if snd.Addr != e.Src || snd.Port != e.SrcPort {
+			snd = &c.ends[1]
+		}
+		if c.older != nil && snd.nxtKnown && (after(e.Seq, snd.nxt) || snd.issKnown && before(e.Seq, snd.iss)) {
+			continue
+		}
+		c.icmp = ICMPNote{Time: e.Time, Frame: e.Frame, From: e.From, Type: e.Type, Code: e.Code, V6: e.V6}
+		c.hasICMP = true
+		if unreachable(e) && snd.state == SynSent && e.Seq == snd.iss {
+			snd.put(cover{icmp: true}, cause{e.Time, e.Frame, Received})
+			t.settle(c)
+		}
+		return
+	}
+}
+
+// unreachable reports whether the error says that the destination can't be
+// reached: types 3 of ICMP, but for "fragmentation needed", and 1 of ICMPv6.
+func unreachable(e *decode.ICMPError) bool {
+	const fragmentationNeeded = 4
+	if e.V6 {
+		return e.Type == 1
+	}
+	return e.Type == 3 && e.Code != fragmentationNeeded
+}

@@ -1,0 +1,285 @@
+package track
+
+import (
+	"tcplife/decode"
+	"tcplife/decode/capture"
+)
+
+// A candidate is a SYN, or a SYN,ACK, on addresses and ports in use that may
+// have begun a new incarnation. Whether it did, later segments tell.
+type candidate struct {
+	seg        decode.Segment // its first copy
+	id         uint64         // reserved, so that IDs count by first segment
+	copies     int
+	last       capture.Time // of its last copy
+	lastFrame  uint64
+	usedISN    bool   // an earlier incarnation had its number
+	stale      bool   // its timestamp is older than its sender's last
+	challenge  uint32 // acknowledgment of the peer's pure ACK after it, if challenged
+	challenged bool
+}
+
+func (d *candidate) fromSender(seg *decode.Segment) bool {
+	return d.seg.Src == seg.Src && d.seg.SrcPort == seg.SrcPort
+}
+
+// acknowledgedBy reports whether seg, from the peer, acknowledges the SYN.
+func (d *candidate) acknowledgedBy(seg *decode.Segment) bool {
+	return !d.fromSender(seg) && seg.Flags.Has(decode.ACK) && between(d.seg.Seq+1, seg.Ack, d.seg.End())
+}
+
+// goesOn reports whether seg, from the sender, goes on with the new numbers.
+func (d *candidate) goesOn(seg *decode.Segment) bool {
+	return d.fromSender(seg) && between(d.seg.Seq+1, seg.Seq, d.seg.End()+65535)
+}
+
+// route returns the incarnation that seg belongs to, of those of one pair of
+// addresses and ports of which c is the newest. It opens a new one where seg
+// begins it, or proves that an earlier SYN did. It returns nil where seg is kept
+// as a candidate.
+func (t *Tracker) route(c *Conn, seg *decode.Segment) *Conn {
+	f := seg.Flags
+	switch {
+	case f.Has(decode.SYN) && f.Any(decode.FIN|decode.RST):
+		return c
+	case f.Has(decode.SYN | decode.ACK):
+		return t.routeSYNACK(c, seg)
+	case f.Has(decode.SYN):
+		return t.routeSYN(c, seg)
+	}
+	if len(c.candidates) > 0 {
+		if n := t.tryCandidates(c, seg); n != nil {
+			c = n
+		}
+	}
+	if c.older == nil {
+		return c
+	}
+	for o := c; o != nil; o = o.older {
+		if o.fits(seg) {
+			return o
+		}
+	}
+	return c
+}
+
+// fits reports whether seg, no SYN, has numbers of this incarnation.
+func (c *Conn) fits(seg *decode.Segment) bool {
+	snd, rcv := c.direction(seg)
+	if seg.Flags.Has(decode.RST) {
+		return c.exactRST(snd, rcv, seg)
+	}
+	reach := int32(65535) << rcv.shift(snd)
+	if snd.sentSYN && !rcv.issKnown {
+		reach = 65535 // nothing but its SYN was answered yet
+	}
+	near := func(x, y uint32) bool { d := int32(x - y); return -reach <= d && d <= reach }
+	if snd.nxtKnown && !near(seg.Seq, snd.nxt) {
+		return false
+	}
+	if seg.Flags.Has(decode.ACK) && rcv.nxtKnown {
+		if !near(seg.Ack, rcv.nxt) || rcv.Packets > 0 && after(seg.Ack, rcv.highest()) {
+			return false
+		}
+		if rcv.issKnown && atMost(seg.Ack, rcv.iss) {
+			return false
+		}
+	}
+	return !snd.issKnown || after(seg.Seq, snd.iss)
+}
+
+func (t *Tracker) routeSYN(c *Conn, seg *decode.Segment) *Conn {
+	snd, rcv := c.direction(seg)
+	over := snd.isOver() && rcv.isOver()
+	switch {
+	case snd.sentSYN && snd.iss == seg.Seq && !snd.issProvisional && (snd.state == SynSent || snd.state == SynReceived || !over):
+		return c // repeats the first SYN
+	case !snd.sentSYN && snd.state == Listen && rcv.state == SynSent && !rcv.cover.on:
+		return c // simultaneous open
+	}
+	used, stale := false, snd.knownTS && seg.Opts.Has(decode.OptTimestamps) && before(seg.TSVal, snd.lastCopy.tsVal)
+	for o := c; o != nil; o = o.older {
+		e, _ := o.direction(seg)
+		used = used || e.sentSYN && e.iss == seg.Seq
+	}
+	for i := range c.candidates {
+		d := &c.candidates[i]
+		if !d.fromSender(seg) || d.seg.Flags.Has(decode.ACK) || d.seg.Seq != seg.Seq {
+			continue
+		}
+		if identify(seg).newerThan(identify(&d.seg)) {
+			d.copies++
+			d.last, d.lastFrame = seg.Time, seg.Frame
+			if over && !d.usedISN {
+				n := t.openCandidate(c, i)
+				return n
+			}
+		}
+		t.observe(c, seg, NoteRetransmission|NoteCandidate)
+		return nil
+	}
+	if over && !used && !stale {
+		return t.succeed(c, seg, 0)
+	}
+	t.addCandidate(c, candidate{seg: *seg, copies: 1, usedISN: used, stale: stale})
+	return nil
+}
+
+func (t *Tracker) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
+	for i := range c.candidates {
+		d := &c.candidates[i]
+		if d.seg.Flags.Has(decode.ACK) || !d.acknowledgedBy(seg) {
+			continue
+		}
+		if snd, _ := c.direction(seg); d.usedISN && snd.issKnown && snd.iss == seg.Seq {
+			continue
+		}
+		return t.openCandidate(c, i)
+	}
+	for o := c; o != nil; o = o.older {
+		if o.ownSYNACK(seg) {
+			return o
+		}
+	}
+	for i := range c.candidates {
+		d := &c.candidates[i]
+		if d.seg.Flags.Has(decode.ACK) && d.fromSender(seg) && d.seg.Seq == seg.Seq {
+			d.copies++
+			d.last, d.lastFrame = seg.Time, seg.Frame
+			t.observe(c, seg, NoteRetransmission|NoteCandidate)
+			return nil
+		}
+	}
+	t.addCandidate(c, candidate{seg: *seg, copies: 1})
+	return nil
+}
+
+// ownSYNACK reports whether a SYN,ACK belongs to this incarnation: it repeats
+// the one before, or answers its SYN.
+func (c *Conn) ownSYNACK(seg *decode.Segment) bool {
+	snd, rcv := c.direction(seg)
+	answers := rcv.sentSYN && between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt))
+	switch {
+	case snd.sentSYN && !snd.issProvisional:
+		// Another number, while the client has acknowledged none, is a server
+		// that forgot its first answer.
+		return snd.iss == seg.Seq || answers && rcv.state == SynSent
+	case rcv.sentSYN:
+		return answers
+	}
+	return false
+}
+
+func (t *Tracker) addCandidate(c *Conn, d candidate) {
+	if len(c.candidates) == maxCandidates {
+		if t.wouldOpen(c, &c.candidates[0]) {
+			n := t.openCandidate(c, 0)
+			n.candidates, c.candidates = append(n.candidates, c.candidates...), c.candidates[:0]
+			c = n
+		} else {
+			c.candidates = append(c.candidates[:0], c.candidates[1:]...)
+		}
+	}
+	t.lastID++
+	d.id = t.lastID
+	c.candidates = append(c.candidates, d)
+	t.observe(c, &d.seg, NoteCandidate)
+}
+
+// tryCandidates returns the incarnation that seg, no SYN, proves a candidate to
+// be, or nil. It drops those that seg refutes.
+func (t *Tracker) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
+	f := seg.Flags
+	for i := range c.candidates {
+		d := &c.candidates[i]
+		switch isRST := f.Has(decode.RST); {
+		case d.seg.Flags.Has(decode.ACK):
+			if !isRST && d.goesOn(seg) && !c.fits(seg) {
+				return t.openCandidate(c, i)
+			}
+		case isRST && f.Has(decode.ACK) && d.acknowledgedBy(seg) && !d.usedISN:
+			return t.openCandidate(c, i)
+		case isRST && !f.Has(decode.ACK) && d.fromSender(seg) && d.challenged && seg.Seq == d.challenge:
+			// The RST is for the old incarnation.
+			t.openCandidate(c, i)
+			return nil
+		case !isRST && !d.usedISN && d.goesOn(seg) && !c.fits(seg):
+			return t.openCandidate(c, i)
+		case !isRST && !d.fromSender(seg) && f == decode.ACK && seg.Len == 0:
+			d.challenged, d.challenge = true, seg.Ack
+		}
+	}
+	if f.Has(decode.RST) {
+		return nil
+	}
+	snd, _ := c.direction(seg)
+	if !c.fits(seg) || !snd.isNew(seg) || snd.nxtKnown && before(seg.End(), snd.una) {
+		return nil
+	}
+	kept := c.candidates[:0]
+	for _, d := range c.candidates {
+		if !d.fromSender(seg) {
+			kept = append(kept, d)
+		}
+	}
+	c.candidates = kept
+	return nil
+}
+
+// openCandidate opens the incarnation that c's candidate i began, with its first
+// segment counted.
+func (t *Tracker) openCandidate(c *Conn, i int) *Conn {
+	d := c.candidates[i]
+	c.candidates = append(c.candidates[:i], c.candidates[i+1:]...)
+	n := t.succeed(c, &d.seg, d.id)
+	t.count(n, &d.seg)
+	if d.copies == 1 {
+		return n
+	}
+	n.Last, n.End, n.ends[0].lastSYN = d.lastFrame, d.last, d.last
+	n.ends[0].SYN += uint32(d.copies - 1)
+	n.ends[0].Packets += uint64(d.copies - 1)
+	n.ends[0].Bytes += uint64(d.copies-1) * uint64(d.seg.Wire)
+	n.ends[0].Retransmits += uint32(d.copies - 1)
+	return n
+}
+
+// succeed opens the incarnation after c with its first segment, which is yet to
+// be counted.
+func (t *Tracker) succeed(c *Conn, seg *decode.Segment, id uint64) *Conn {
+	if id == 0 {
+		t.lastID++
+		id = t.lastID
+	}
+	c.reused = true
+	t.settle(c)
+	n := t.openAs(c.key, seg, id)
+	n.older = c
+	depth := 0
+	for o := n; o.older != nil; o = o.older {
+		if depth++; depth > maxOlder {
+			t.finish(o.older)
+			break
+		}
+	}
+	return n
+}
+
+// wouldOpen reports whether a candidate opens where nothing more is heard of it.
+func (t *Tracker) wouldOpen(c *Conn, d *candidate) bool {
+	if d.seg.Flags.Has(decode.ACK) || d.usedISN || d.stale {
+		return false
+	}
+	snd, _ := c.direction(&d.seg)
+	return d.copies > 1 || snd.state == SynSent
+}
+
+func (t *Tracker) openLeft(c *Conn) {
+	for i := 0; i < len(c.candidates); {
+		if t.wouldOpen(c, &c.candidates[i]) {
+			t.openCandidate(c, i)
+		} else {
+			i++
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package track
+
+import "tcplife/decode"
+
+// joinMidstream makes the ends of a connection that is older than the capture
+// ESTABLISHED: both with the first segment that agrees with one of the peer; in
+// a one-sided capture the visible end with its second.
+func (c *Conn) joinMidstream(snd, rcv *End, seg *decode.Segment) {
+	if snd.state != Unknown && rcv.state != Unknown {
+		return
+	}
+	if rcv.Packets > 0 && rcv.joined && seg.Flags.Has(decode.ACK) {
+		snd.join(sent(seg))
+		rcv.join(received(seg))
+	} else if snd.joined {
+		snd.join(sent(seg))
+	}
+	snd.joined = true
+}
+
+// join makes an end ESTABLISHED that nothing was proved about, and lets its FIN
+// move it if that was captured before.
+func (e *End) join(by cause) {
+	if e.state != Unknown {
+		return
+	}
+	if !e.fin.counts || e.fin.frame == by.frame {
+		e.take(join, by)
+		return
+	}
+	at := cause{e.fin.time, e.fin.frame, by.basis}
+	e.take(join, at)
+	e.take(sndFIN, at)
+}
+
+// restart makes c a connection older than the capture: its first SYN was a
+// stray, which seg does not fit.
+func (c *Conn) restart(seg *decode.Segment) {
+	for i := range c.ends {
+		e := &c.ends[i]
+		for _, t := range e.hist {
+			c.noteWithdrawn(t, seg)
+		}
+		*e = End{
+			Addr: e.Addr, Port: e.Port, Packets: e.Packets, Bytes: e.Bytes, PayloadBytes: e.PayloadBytes,
+			SYN: e.SYN, FIN: e.FIN, RST: e.RST, Retransmits: e.Retransmits,
+			Sent: e.Sent, SentFrame: e.SentFrame, FirstFrame: e.FirstFrame,
+			firstSYN: e.firstSYN, lastSYN: e.lastSYN, hist: e.hist[:0],
+		}
+	}
+	c.Midstream, c.fastOpen = true, false
+}

@@ -1,0 +1,86 @@
+package track
+
+import "tcplife/decode"
+
+// reset takes a RST. One that counts closes both ends: its sender, which holds no
+// such connection, and its target, which takes it (RFC 9293 §3.10.7). Any other
+// changes neither (RFC 5961 §3.2).
+func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
+	if snd.state != SynSent && snd.state != SynReceived {
+		c.confirmByRST(rcv, seg)
+	}
+	if snd.state == Unknown && !snd.unaKnown && !snd.nxtKnown {
+		// The first segment of a connection older than the capture: it proves
+		// its sender closed, and no number.
+		c.noteReset(snd, rcv, seg)
+		snd.put(cover{own: true, abort: seg.Flags.Has(decode.ACK)}, sent(seg))
+		return
+	}
+	if !c.exactRST(snd, rcv, seg) {
+		c.notes |= NoteResetIgnored
+		return
+	}
+	if i := snd.last(rcvAckOfFIN); snd.state == FinWait2 && i >= 0 && seg.Seq == snd.fin.seq &&
+		seg.Time.Sub(snd.hist[i].Time) <= snd.roundTrip() {
+		// Numbered with its own FIN, it was sent before the FIN's ACK arrived.
+		c.withdraw(snd, i, seg)
+	}
+	if !seg.Flags.Has(decode.ACK) && snd.fin.counts && rcv.Unacked() > 0 {
+		snd.lateReset = true
+	}
+	c.noteReset(snd, rcv, seg)
+	snd.put(cover{own: true, abort: seg.Flags.Has(decode.ACK)}, sent(seg))
+	rcv.put(cover{}, received(seg))
+}
+
+// exactRST reports whether a RST has a number that closes: the one its target
+// waits for, as far as the capture tells.
+func (c *Conn) exactRST(snd, rcv *End, seg *decode.Segment) bool {
+	if rcv.state == SynSent && !(snd.sentSYN && snd.nxtKnown && seg.Seq == snd.nxt) {
+		return seg.Flags.Has(decode.ACK) && between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt))
+	}
+	switch {
+	case snd.unaKnown && seg.Seq == snd.una:
+		return true
+	case snd.fin.counts && seg.Seq == snd.fin.seq:
+		return true
+	case snd.sacked:
+		// Behind a hole stacks also take the right edge of what they hold.
+		return seg.Seq == snd.sackEdge
+	}
+	return snd.nxtKnown && seg.Seq == snd.nxt
+}
+
+// confirmByRST lets a waiting acknowledgment count that the peer's RST repeats.
+func (c *Conn) confirmByRST(rcv *End, seg *decode.Segment) {
+	for i := range c.held {
+		h := &c.held[i]
+		if from, _ := c.direction(&h.seg); h.why == unseenAck && from == rcv && h.seg.Ack == seg.Seq {
+			h.confirmed = true
+		}
+	}
+	c.release()
+}
+
+// noteReset keeps what reports tell about a RST that counts.
+func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
+	f := seg.Flags
+	if f.Has(decode.ACK) {
+		c.rstACK = 1
+		if snd == &c.ends[1] {
+			c.rstACK = 2
+		}
+	}
+	if c.hasRST && snd.cover.on && rcv.cover.on {
+		return
+	}
+	c.hasRST = true
+	c.rst = Reset{
+		Time: seg.Time, Frame: seg.Frame, By: c.Role(snd), ACK: f.Has(decode.ACK), Wnd: seg.Wnd, TTL: seg.TTL,
+		Idle:  seg.Time.Sub(max(snd.Sent, rcv.Sent)),
+		State: [2]State{c.Client().State(), c.Server().State()},
+	}
+	if max(snd.Sent, rcv.Sent) == 0 {
+		c.rst.Idle = 0
+	}
+}

@@ -1,0 +1,371 @@
+package track
+
+import (
+	"time"
+
+	"tcplife/decode"
+	"tcplife/decode/capture"
+)
+
+// segment lets seg do in c what it does to a connection: reset it, open it, or
+// move it on.
+func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
+	f := seg.Flags
+	switch {
+	case seg.Checksum == decode.ChecksumBad:
+		c.notes |= NoteBadChecksum
+	case neverCounts(seg):
+		c.notes |= NoteInvalid
+	case f.Has(decode.RST):
+		c.reset(snd, rcv, seg)
+	case f.Has(decode.SYN | decode.ACK):
+		c.synack(snd, rcv, seg)
+	case f.Has(decode.SYN):
+		c.syn(snd, rcv, seg)
+	default:
+		c.ordinary(snd, rcv, seg)
+	}
+	if f.Has(decode.SYN) {
+		snd.synCopy = identify(seg)
+	}
+	snd.remember(seg)
+}
+
+// neverCounts reports whether no stack takes the segment, or lets it move a
+// connection: no flags; SYN with FIN or RST; FIN, or data without SYN or RST,
+// without ACK (RFC 9293 §3.10.7.4).
+func neverCounts(seg *decode.Segment) bool {
+	f := seg.Flags
+	if f.Has(decode.SYN) {
+		return f.Any(decode.FIN | decode.RST)
+	}
+	return !f.Any(decode.ACK | decode.RST)
+}
+
+// remember keeps what tells later copies of seg from later segments.
+func (e *End) remember(seg *decode.Segment) {
+	e.Sent, e.SentFrame = seg.Time, seg.Frame
+	if seg.Flags.Has(decode.RST) || seg.Checksum == decode.ChecksumBad {
+		return
+	}
+	if id := identify(seg); !(id.hasTS && e.lastCopy.hasTS && before(id.tsVal, e.lastCopy.tsVal)) {
+		e.lastCopy, e.idAt = id, seg.Seq
+	}
+	e.zeroWnd = seg.Wnd == 0 && !seg.Flags.Has(decode.SYN)
+	e.lastWnd = seg.Wnd
+}
+
+// syn takes a SYN that begins this connection, repeats that SYN, or crosses it.
+func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
+	if snd.sentSYN {
+		if identify(seg).newerThan(snd.synCopy) {
+			c.contradict(snd, seg)
+		}
+		return
+	}
+	snd.beginSYN(seg)
+	if rcv.Packets > 0 && rcv.sentSYN && rcv.state != SynSent {
+		return // its SYN,ACK was captured first
+	}
+	snd.take(sndSYN, sent(seg))
+	if seg.Len > 0 || seg.Opts.Has(decode.OptFastOpen) {
+		c.fastOpen = true
+	}
+}
+
+// beginSYN takes the numbers and options of an end's SYN or SYN,ACK.
+func (e *End) beginSYN(seg *decode.Segment) {
+	e.sentSYN, e.issKnown, e.issProvisional = true, true, false
+	e.iss = seg.Seq
+	if !e.nxtKnown || after(seg.End(), e.nxt) {
+		e.nxt, e.nxtKnown, e.jumped = seg.End(), true, false
+	}
+	e.synWnd = seg.Wnd
+	switch {
+	case seg.Opts.Has(decode.OptScale):
+		e.scale = scaleBase + scale(seg.Scale)
+	case !seg.Opts.Has(decode.OptUnknown):
+		e.scale = scaleNone
+	}
+	e.offeredTS = seg.Opts.Has(decode.OptTimestamps) || seg.Opts.Has(decode.OptUnknown)
+}
+
+// synack takes a SYN,ACK of this connection.
+func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
+	switch {
+	case rcv.sentSYN && !between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt)):
+		c.notes |= NoteOutside
+		return
+	case !snd.sentSYN || snd.issProvisional || snd.iss != seg.Seq:
+		if snd.sentSYN && !snd.issProvisional {
+			snd.nxtKnown = false // the server forgot its first answer
+		}
+		if snd.issProvisional && snd.iss != seg.Seq && rcv.state != SynSent {
+			c.notes |= NoteOutside
+			return
+		}
+		snd.beginSYN(seg)
+		snd.take(sndSYNACK, sent(seg))
+		snd.measure(rcv.lastSYN, rcv.SYN > 0, seg)
+		if seg.Opts.Has(decode.OptFastOpen) {
+			c.fastOpen = true
+		}
+	case snd.state == SynSent: // simultaneous open
+		snd.take(sndSYNACK, sent(seg))
+	default:
+		c.repeatedSYNACK(snd, seg)
+	}
+	if rcv.take2(Closed, sndSYN, received(seg)) || !rcv.issKnown {
+		rcv.iss, rcv.issKnown = seg.Ack-1, true
+		rcv.raise(seg.Ack)
+		rcv.sentSYN = true
+	}
+	c.acknowledge(snd, rcv, seg)
+	if rcv.state == SynReceived && rcv.refuted < maxRefuted && between(rcv.iss+1, seg.Ack, rcv.nxt) {
+		rcv.take(rcvAckOfSYN, received(seg))
+	}
+}
+
+// repeatedSYNACK withdraws a server's presumed ESTABLISHED: it would not repeat
+// its SYN,ACK, had the client's acknowledgment been taken. A repetition within a
+// round trip of that acknowledgment was under way.
+func (c *Conn) repeatedSYNACK(snd *End, seg *decode.Segment) {
+	if !identify(seg).newerThan(snd.synCopy) {
+		return
+	}
+	c.contradict(snd, seg)
+	i := snd.last(rcvAckOfSYN)
+	if i < 0 || i != len(snd.hist)-1 || snd.acted || snd.hist[i].Basis != Received ||
+		seg.Time.Sub(snd.hist[i].Time) <= snd.roundTrip() {
+		return
+	}
+	c.withdraw(snd, i, seg)
+	snd.refuted++
+}
+
+// take2 takes the arrow m out of state s, if the end is in s.
+func (e *End) take2(s State, m move, by cause) bool {
+	return e.state == s && e.initial == s && len(e.hist) == 0 && e.take(m, by)
+}
+
+// measure takes the end's round trip from its answer in the handshake.
+func (e *End) measure(asked capture.Time, ok bool, seg *decode.Segment) {
+	if d := seg.Time.Sub(asked); ok && e.rtt == 0 && d >= 0 {
+		e.rtt = max(d, 1)
+		e.sample(e.rtt)
+	}
+}
+
+// ordinary takes a segment that is neither SYN nor RST.
+func (c *Conn) ordinary(snd, rcv *End, seg *decode.Segment) {
+	if !c.joinHandshake(snd, rcv, seg) {
+		return
+	}
+	switch v := c.judge(snd, rcv, seg); v {
+	case counts:
+		c.decideHeld(snd, rcv, seg)
+		c.apply(snd, rcv, seg)
+		c.release()
+	case unseenAck, beyondWindow:
+		if v == unseenAck {
+			c.decideHeld(snd, rcv, seg)
+		}
+		c.hold(snd, seg, v)
+		c.release()
+	default:
+		c.notes |= v.note()
+	}
+}
+
+// joinHandshake lets a segment prove what of the handshake was not captured. It
+// reports false for one that has nothing to do with it and changes nothing.
+func (c *Conn) joinHandshake(snd, rcv *End, seg *decode.Segment) bool {
+	if !seg.Flags.Has(decode.ACK) {
+		return true
+	}
+	switch {
+	case snd.state == SynSent && snd.sentSYN && !rcv.issKnown:
+		// The client's first ACK proves a SYN,ACK that was not captured, unless
+		// its SYN was a stray in an older connection.
+		if !between(snd.iss+1, seg.Seq, snd.nxt+65535) {
+			c.restart(seg)
+			return true
+		}
+		rcv.iss, rcv.issKnown, rcv.issProvisional = seg.Ack-1, true, true
+		rcv.raise(seg.Ack)
+		rcv.take(sndSYNACK, received(seg))
+	case snd.state == Listen && !snd.issKnown && rcv.state == SynSent && rcv.sentSYN:
+		// A server's segment proves its SYN,ACK if it acknowledges the SYN; else
+		// it is the challenge of an older connection.
+		if !between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt)) {
+			c.notes |= NoteChallenge
+			return false
+		}
+		snd.iss, snd.issKnown, snd.issProvisional = seg.Seq-1, true, true
+		snd.take(sndSYNACK, sent(seg))
+	}
+	return true
+}
+
+// apply lets a segment count that is neither SYN nor RST.
+func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
+	c.contradict(snd, seg)
+	c.contradictFIN(snd, rcv, seg)
+	f, end := seg.Flags, seg.End()
+	if seg.Len == 0 && !f.Has(decode.FIN) && snd.nxtKnown && !snd.jumped && !snd.fin.counts && seg.Seq == snd.nxt+1 && snd.established() {
+		c.inferFIN(snd, rcv, seg)
+	}
+	snd.advance(seg)
+	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent)) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
+		snd.tsRecent, snd.tsTime, snd.knownTS = seg.TSVal, seg.Time, true
+	}
+	if f.Has(decode.FIN) && !snd.fin.counts {
+		c.beginFIN(snd, rcv, seg, end-1)
+	}
+	c.fillHole(snd, seg)
+	if f.Has(decode.ACK) {
+		c.acknowledge(snd, rcv, seg)
+		c.prove(snd, rcv, seg)
+	}
+	c.joinMidstream(snd, rcv, seg)
+	c.step(snd, rcv, seg)
+	if snd.state == TimeWait && f.Has(decode.ACK) {
+		snd.timeWait = max(snd.timeWait, seg.Time)
+	}
+}
+
+// established reports whether the end is in a state in which it may send its FIN.
+func (e *End) established() bool {
+	return e.state == Established || e.state == CloseWait || e.state == SynReceived
+}
+
+// advance raises the end's next number by the octets of seg.
+func (e *End) advance(seg *decode.Segment) {
+	end := seg.End()
+	switch {
+	case !e.nxtKnown:
+		e.nxt, e.nxtKnown, e.jumped = end, true, seg.Len == 0
+	case after(end, e.nxt):
+		if after(seg.Seq, e.nxt) && seg.Len+uint32(seg.Flags&decode.FIN) > 0 {
+			if e.hole == e.holeEnd {
+				e.hole = e.nxt
+			}
+			e.holeEnd = seg.Seq
+		}
+		e.jumped = end == seg.Seq
+		e.nxt = end
+		if seg.Len > 0 {
+			e.behindGap = false
+		}
+	case seg.Len > 0 && end == e.nxt:
+		e.jumped = false
+	}
+}
+
+// raise lifts the end's next number to what was never captured.
+func (e *End) raise(to uint32) {
+	if !e.nxtKnown || after(to, e.nxt) {
+		e.nxt, e.nxtKnown, e.jumped = to, true, true
+	}
+}
+
+// fillHole counts a FIN behind a hole once the hole is filled or acknowledged.
+func (c *Conn) fillHole(snd *End, seg *decode.Segment) {
+	if snd.hole == snd.holeEnd {
+		return
+	}
+	if atMost(seg.Seq, snd.hole) && after(seg.End(), snd.hole) {
+		snd.hole = seg.End()
+	}
+	if !before(snd.hole, snd.holeEnd) {
+		snd.closeHole()
+	}
+}
+
+func (e *End) closeHole() {
+	e.hole, e.holeEnd = 0, 0
+	if e.fin.waits {
+		e.fin.waits, e.fin.counts = false, true
+		if e.nxt == e.fin.seq {
+			e.nxt++
+		}
+		e.take(sndFIN, cause{e.fin.time, e.fin.frame, Sent})
+	}
+}
+
+// acknowledge takes what seg, sent by snd, says about rcv's octets and window.
+func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
+	if !seg.Flags.Has(decode.ACK) {
+		return
+	}
+	ack := seg.Ack
+	rcv.raise(ack)
+	if !rcv.unaKnown || after(ack, rcv.una) {
+		one := rcv.unaKnown && ack == rcv.una+1
+		snd.rise.one, snd.rise.by = one, received(seg)
+		if snd.state == FinWait2 && rcv.unaKnown && ack-rcv.una > 1 {
+			snd.lateAcked = true
+		}
+		rcv.una, rcv.unaKnown = ack, true
+		rcv.streak.n = 0
+		if rcv.fin.counts && after(ack, rcv.fin.seq) {
+			snd.rise.one = false
+		}
+	}
+	if rcv.probing && !before(ack, rcv.probeEnd) {
+		rcv.probing = false
+		snd.sample(seg.Time.Sub(rcv.probe))
+	}
+	snd.acks = true
+	if rcv.hole != rcv.holeEnd && !before(rcv.una, rcv.holeEnd) {
+		rcv.closeHole()
+	}
+	if seg.Opts.Has(decode.OptSACK) {
+		if !rcv.sacked || after(seg.SACKEdge, rcv.sackEdge) {
+			rcv.sackEdge, rcv.sacked = seg.SACKEdge, true
+		}
+	}
+	if rcv.sacked && !after(rcv.sackEdge, rcv.una) {
+		rcv.sacked = false
+	}
+	shift := uint(0)
+	if !seg.Flags.Has(decode.SYN) {
+		shift = snd.shift(rcv)
+	}
+	wnd := uint32(seg.Wnd)
+	if seg.NoWnd {
+		wnd = 65535
+	}
+	if edge := ack + wnd<<shift; !rcv.edgeKnown || after(edge, rcv.edge) {
+		rcv.edge, rcv.edgeKnown = edge, true
+	}
+	if seg.Flags.Has(decode.SYN) && snd.issKnown && rcv.sentSYN && !snd.edgeKnown && rcv.synWnd > 0 {
+		snd.edge, snd.edgeKnown = snd.iss+1+uint32(rcv.synWnd), true
+	}
+}
+
+func (e *End) sample(d time.Duration) {
+	if d > 0 && (e.least == 0 || d < e.least) {
+		e.least = d
+	}
+}
+
+// prove notes what the end's own segment proves about the handshake: a client's
+// acknowledgment completes it; a server's data, FIN or acknowledgment shows that
+// its SYN was acknowledged, the first two even where that was not captured.
+func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
+	if snd == c.Client() && !c.acked && rcv.issKnown && after(seg.Ack, rcv.iss) {
+		c.acked, c.ackedAt = true, seg.Time
+		snd.measure(rcv.lastSYN, rcv.SYN > 0, seg)
+	}
+	if snd.state == SynReceived && !c.fastOpen &&
+		(seg.Len > 0 || seg.Flags.Has(decode.FIN) || rcv.issKnown && after(seg.Ack, rcv.iss+1)) {
+		snd.take(rcvAckOfSYN, sent(seg))
+		if rcv.state == SynSent {
+			rcv.take(sndAckOfSYN, received(seg))
+		}
+	}
+	if snd.sentSYN && snd.state != SynSent && snd.state != SynReceived {
+		snd.acted = true
+	}
+}

@@ -1,0 +1,144 @@
+package track
+
+import (
+	"time"
+
+	"tcplife/decode"
+)
+
+// A verdict says whether a segment counts, and if not, why.
+type verdict uint8
+
+const (
+	counts       verdict = iota
+	unseenAck            // acknowledges more than was captured: waits
+	beyondWindow         // lies above the window: waits
+	old                  // ends below what the peer has acknowledged
+	stale                // its timestamp is older than TS.Recent
+)
+
+func (v verdict) note() Notes {
+	switch v {
+	case old:
+		return NoteOld
+	case stale:
+		return NoteStale
+	}
+	return 0
+}
+
+// pawsExpiry is how long TS.Recent stays valid (RFC 7323 §5.5).
+const pawsExpiry = 24 * 24 * time.Hour
+
+// judge decides whether a segment, neither SYN nor RST, counts: RFC 9293 §3.4 as
+// a middlebox can apply it, RFC 7323 §5, and that it acknowledges nothing unseen.
+func (c *Conn) judge(snd, rcv *End, seg *decode.Segment) verdict {
+	end := seg.End()
+	switch {
+	case snd.unaKnown && before(end, snd.una):
+		return old
+	case snd.knownTS && seg.Opts.Has(decode.OptTimestamps) && snd.usesTS() &&
+		before(seg.TSVal, snd.tsRecent) && seg.Time.Sub(snd.tsTime) < pawsExpiry:
+		return stale
+	case snd.edgeKnown && after(end, snd.edge):
+		return beyondWindow
+	case seg.Flags.Has(decode.ACK) && rcv.Packets > 0 && rcv.nxtKnown && after(seg.Ack, rcv.highest()):
+		return unseenAck
+	}
+	return counts
+}
+
+// usesTS reports whether timestamps may be in use: a SYN without them rules it
+// out (RFC 7323 §3.2).
+func (e *End) usesTS() bool {
+	return !e.sentSYN || e.issProvisional || e.offeredTS
+}
+
+// A heldSegment waits until it is known whether it counts.
+type heldSegment struct {
+	seg       decode.Segment
+	why       verdict // unseenAck or beyondWindow
+	confirmed bool
+}
+
+// hold makes seg wait. A connection holds few segments; the oldest gives way.
+func (c *Conn) hold(snd *End, seg *decode.Segment, why verdict) {
+	c.notes |= NoteWaits
+	if len(c.held) == maxHeld {
+		c.held = append(c.held[:0], c.held[1:]...)
+	}
+	c.held = append(c.held, heldSegment{seg: *seg, why: why})
+	if end := seg.End(); why == beyondWindow && (!snd.unseen || after(end, snd.maxUnseen)) {
+		snd.maxUnseen, snd.unseen = end, true
+	}
+}
+
+// decideHeld lets seg, a new segment, confirm or refute acknowledgments that
+// wait. Its sender confirms its own by acknowledging at least as much, and
+// refutes them by less; it refutes its peer's by going on below them from where
+// it was.
+func (c *Conn) decideHeld(snd, rcv *End, seg *decode.Segment) {
+	if len(c.held) == 0 || !seg.Flags.Has(decode.ACK) || !snd.isNew(seg) {
+		return
+	}
+	kept := c.held[:0]
+	for _, h := range c.held {
+		if h.why == unseenAck {
+			if from, _ := c.direction(&h.seg); from == snd {
+				if before(seg.Ack, h.seg.Ack) {
+					continue
+				}
+				h.confirmed = true
+			} else if seg.Len > 0 && seg.Seq == snd.nxt && before(seg.End(), h.seg.Ack) {
+				continue
+			}
+		}
+		kept = append(kept, h)
+	}
+	c.held = kept
+}
+
+// release lets the segments count that no longer need to wait.
+func (c *Conn) release() {
+	for i := 0; i < len(c.held); {
+		h := c.held[i]
+		snd, rcv := c.direction(&h.seg)
+		switch {
+		case h.why == beyondWindow && snd.unaKnown && atMost(h.seg.End(), snd.una):
+		case h.why == unseenAck && (h.confirmed || atMost(h.seg.Ack, rcv.highest())):
+		default:
+			i++
+			continue
+		}
+		c.held = append(c.held[:i], c.held[i+1:]...)
+		c.late(snd, rcv, &h)
+		i = 0
+	}
+}
+
+// releaseAll lets every segment count that waits for an acknowledgment to be
+// confirmed.
+func (c *Conn) releaseAll() {
+	for i := range c.held {
+		c.held[i].confirmed = true
+	}
+	c.release()
+}
+
+// late lets a segment count that waited. What it acknowledged without its being
+// captured is made up for: one octet after captured ones is a FIN.
+func (c *Conn) late(snd, rcv *End, h *heldSegment) {
+	if h.why == unseenAck && after(h.seg.Ack, rcv.highest()) {
+		c.Gaps++
+		if h.seg.Ack == rcv.nxt+1 && !rcv.jumped && !rcv.fin.counts && rcv.established() {
+			c.inferFIN(rcv, snd, &h.seg)
+		} else {
+			rcv.raise(h.seg.Ack)
+			rcv.behindGap = true
+		}
+	}
+	if snd.unaKnown && before(h.seg.End(), snd.una) {
+		return // overtaken
+	}
+	c.apply(snd, rcv, &h.seg)
+}
