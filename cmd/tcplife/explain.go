@@ -1,0 +1,357 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tcplife/decode"
+	"tcplife/decode/capture"
+	"tcplife/internal/script"
+	"tcplife/report"
+	"tcplife/report/anomaly"
+	"tcplife/track"
+)
+
+const explainLong = `explain prints one connection as a ladder: a line per segment, with the client and
+its state on the left, the server and its state on the right. States are those
+after the segment was sent or arrived; what a later segment showed to be wrong
+is corrected in the line of that segment. Numbers are relative to the first of
+each end. After the states come the frame number and what is noteworthy:
+retransmission, keep-alive, zero-window and so on.
+
+The ladder is in the notation of the project's own test scripts.`
+
+func newExplain() *cobra.Command {
+	var f struct {
+		conn  uint64
+		color string
+		rootFlags
+	}
+	cmd := &cobra.Command{
+		Use:     "explain FILE... --conn ID",
+		Short:   "Print one connection segment by segment, with both ends' states",
+		Long:    explainLong,
+		Example: "  tcplife explain web.pcap --conn 17\n  tcplife explain web.pcap -c 17 --color always | less -R",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("no capture file given; tcplife explain --help tells more")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if f.conn == 0 {
+				return errors.New("--conn: which connection? tcplife FILE lists their IDs")
+			}
+			if err := checkTimeWait(f.timeWait); err != nil {
+				return err
+			}
+			color, err := wantColor(f.color, cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
+			return explain(cmd, files, f.conn, track.Config{TimeWait: f.timeWait}, color)
+		},
+	}
+	fs := cmd.Flags()
+	fs.Uint64VarP(&f.conn, "conn", "c", 0, "`ID` of the connection, as the report of the same files has it")
+	timeWaitFlag(cmd, &f.timeWait)
+	colorFlag(cmd, &f.color)
+	return cmd
+}
+
+// explain prints the connection of that id, counted over all files as the main
+// command counts.
+func explain(cmd *cobra.Command, files []string, id uint64, config track.Config, color bool) error {
+	l := &ladder{want: id}
+	a := &analysis{
+		config:  config,
+		checker: anomaly.NewChecker(anomaly.All),
+		sink:    l,
+		observe: l.observe,
+	}
+	failed := false
+	for _, name := range files {
+		if err := a.file(name); err != nil {
+			complain(cmd.ErrOrStderr(), name+": "+err.Error())
+			failed = true
+		}
+		if l.found {
+			break
+		}
+	}
+	if !l.found {
+		if failed {
+			return errTold
+		}
+		return fmt.Errorf("no connection %d: there are %d", id, a.summary.Connections)
+	}
+	if err := l.print(cmd.OutOrStdout(), color); err != nil {
+		return err
+	}
+	if failed {
+		return errTold
+	}
+	return nil
+}
+
+// A ladder is the Sink that keeps one connection and its segments.
+type ladder struct {
+	want  uint64
+	found bool
+
+	script   script.Script
+	base     [2]origin
+	last     capture.Time
+	end      capture.Time // of the capture
+	header   []string
+	findings []string
+	taken    int // withdrawals told
+}
+
+// origin is what an end's relative numbers count from.
+type origin struct {
+	seq   uint32
+	at    int64 // the last relative number told: the next one is near it
+	known bool
+}
+
+// observe takes a segment of the wanted connection.
+func (l *ladder) observe(id uint64, c *track.Conn, seg *decode.Segment, notes track.Notes) {
+	if id != l.want {
+		return
+	}
+	cli, srv := c.Client(), c.Server()
+	from := track.Client
+	if seg.Src == srv.Addr && seg.SrcPort == srv.Port {
+		from = track.Server
+	}
+	l.base[from].learn(c.Ends()[from], seg.Seq)
+	if seg.Flags.Has(decode.ACK) {
+		l.base[1-from].learn(c.Ends()[1-from], seg.Ack)
+	}
+	note := fmt.Sprint(seg.Frame)
+	if n := notes.String(); n != "" {
+		note += " " + n
+	}
+	for _, w := range c.Withdrawals()[min(l.taken, len(c.Withdrawals())):] {
+		note += fmt.Sprintf(", withdrawn: %v of frame %d", w.To, w.Frame)
+	}
+	l.taken = len(c.Withdrawals())
+	if seg.Opts.Has(decode.OptSACK) {
+		edge := l.base[1-from]
+		note += fmt.Sprintf(", SACK to %d", edge.relative(seg.SACKEdge))
+	}
+	l.step(seg.Time, script.Step{
+		FromB: from == track.Server,
+		What:  segmentText(seg, &l.base[from], &l.base[1-from]),
+		A:     stateName(cli), B: stateName(srv),
+		Note: note,
+	})
+}
+
+// learn sets the origin at the first number of the end that is seen. Without its
+// SYN the numbers begin at 1, as they would after a SYN.
+func (o *origin) learn(e *track.End, seq uint32) {
+	if o.known {
+		return
+	}
+	o.known = true
+	if isn, ok := e.ISN(); ok {
+		o.seq = isn
+		return
+	}
+	o.seq = seq - 1
+}
+
+func stateName(e *track.End) string { return e.State().String() }
+
+// step adds a line, whose time is told as the time since the line before.
+func (l *ladder) step(at capture.Time, st script.Step) {
+	if len(l.script.Steps) == 0 {
+		st.Time = "0"
+	} else {
+		st.Time = sinceText(at.Sub(l.last).Nanoseconds())
+	}
+	l.last = at
+	l.script.Steps = append(l.script.Steps, st)
+}
+
+// sinceText returns ns as the notation has time: "+1.5", "-.001". Nanoseconds are
+// rounded to microseconds.
+func sinceText(ns int64) string {
+	sign := "+"
+	if ns < 0 {
+		sign, ns = "-", -ns
+	}
+	us := (ns + 500) / 1000
+	s := fmt.Sprintf("%d.%06d", us/1e6, us%1e6)
+	s = strings.TrimPrefix(s, "0")
+	if t := strings.TrimRight(s, "0"); !strings.HasSuffix(t, ".") {
+		return sign + t
+	}
+	if us == 0 {
+		return sign + ".000"
+	}
+	return sign + strings.TrimRight(s, ".0")
+}
+
+// Connection takes the finished connection, if it is the wanted one.
+func (l *ladder) Connection(c *report.Connection) error {
+	if c.ID != l.want {
+		return nil
+	}
+	l.found = true
+	cli, srv := c.Client(), c.Server()
+	l.script.A = netip.AddrPortFrom(cli.Addr.IP(), cli.Port)
+	l.script.B = netip.AddrPortFrom(srv.Addr.IP(), srv.Port)
+	over := capture.Time(0)
+	for _, e := range c.Ends() {
+		if t := e.Transitions(); len(t) > 0 && t[len(t)-1].Basis == track.Timer {
+			over = max(over, t[len(t)-1].Time)
+		}
+	}
+	step := script.Step{What: script.EndOfCapture}
+	at := c.Now
+	switch {
+	case over != 0:
+		step.What, at = "(2MSL)", over
+	case c.EndReason == track.Reused:
+		step.What = "(ports used again)"
+	case c.EndReason == track.Evicted:
+		step.What = "(record given up)"
+	}
+	var may []string
+	for _, e := range c.Ends() {
+		for _, s := range e.MayBe(c.Now).List() {
+			may = append(may, fmt.Sprintf("%v may be %v", c.Role(e), s))
+		}
+	}
+	step.A, step.B, step.Note = stateName(cli), stateName(srv), strings.Join(may, ", ")
+	l.step(at, step)
+	l.script.Comment = []string{
+		fmt.Sprintf(" %s, connection %d: %s", report.Printable(c.Capture), c.ID, c.Start.UTC().Format("2006-01-02 15:04:05.000000 UTC")),
+		fmt.Sprintf(" A, the client (by %v), is %v", c.RoleBasis, l.script.A),
+		fmt.Sprintf(" B, the server, is %v", l.script.B),
+	}
+	for i := range c.Findings {
+		f := &c.Findings[i]
+		l.findings = append(l.findings, fmt.Sprintf("# %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, joinFrames(f.Packets)))
+	}
+	return nil
+}
+
+func (l *ladder) Finding(*report.Finding) error { return nil }
+func (l *ladder) Capture(*report.Capture) error { return nil }
+func (l *ladder) Summary(*report.Summary) error { return nil }
+func (l *ladder) Close() error                  { return nil }
+
+func joinFrames(f []uint64) string { return strings.Trim(fmt.Sprint(f), "[]") }
+
+func (l *ladder) print(w io.Writer, color bool) error {
+	var b strings.Builder
+	n := 0
+	for line := range strings.Lines(l.script.String()) {
+		line = strings.TrimSuffix(line, "\n")
+		paint := ""
+		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "A ") && !strings.HasPrefix(line, "B ") {
+			if n < len(l.script.Steps) {
+				paint = paintOf(&l.script.Steps[n])
+			}
+			n++
+		}
+		if color && paint != "" {
+			line = paint + line + "\x1b[0m"
+		}
+		b.WriteString(line + "\n")
+	}
+	for _, f := range l.findings {
+		if color {
+			f = "\x1b[33m" + f + "\x1b[0m"
+		}
+		b.WriteString(f + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// paintOf returns the colour of a line: red for resets, yellow for what is
+// noteworthy, green for SYN and FIN.
+func paintOf(st *script.Step) string {
+	flags, _, _ := strings.Cut(st.What, " ")
+	_, noted, _ := strings.Cut(st.Note, " ")
+	switch {
+	case strings.HasPrefix(st.What, "("):
+		return "\x1b[2m"
+	case strings.Contains(flags, "R"):
+		return "\x1b[31m"
+	case noted != "":
+		return "\x1b[33m"
+	case strings.ContainsAny(flags, "SF"):
+		return "\x1b[32m"
+	}
+	return ""
+}
+
+// segmentText writes the segment in the notation of package script, without what
+// would be noise on every line: timestamps are told of SYNs only.
+func segmentText(seg *decode.Segment, snd, rcv *origin) string {
+	var b strings.Builder
+	const letters = "FSRP.UEW" // in the order of the bits
+	for i, c := range letters {
+		if seg.Flags.Has(1 << i) {
+			b.WriteRune(c)
+		}
+	}
+	if seg.Flags == 0 {
+		b.WriteString("none")
+	}
+	seq := snd.relative(seg.Seq)
+	fmt.Fprintf(&b, " %d:%d(%d)", seq, seq+int64(seg.Len), seg.Len)
+	if seg.Flags.Has(decode.ACK) {
+		fmt.Fprintf(&b, " ack %d", rcv.relative(seg.Ack))
+	}
+	fmt.Fprintf(&b, " win %d", seg.Wnd)
+	var opts []string
+	if seg.Flags.Has(decode.SYN) {
+		opts = synOptions(seg)
+	}
+	if opts != nil {
+		fmt.Fprintf(&b, " <%s>", strings.Join(opts, ","))
+	}
+	return b.String()
+}
+
+func synOptions(seg *decode.Segment) []string {
+	var opts []string
+	if seg.Opts.Has(decode.OptMSS) {
+		opts = append(opts, fmt.Sprintf("mss %d", seg.MSS))
+	}
+	if seg.Opts.Has(decode.OptScale) {
+		opts = append(opts, fmt.Sprintf("wscale %d", seg.Scale))
+	}
+	if seg.Opts.Has(decode.OptSACKPermitted) {
+		opts = append(opts, "sackOK")
+	}
+	if seg.Opts.Has(decode.OptTimestamps) {
+		opts = append(opts, fmt.Sprintf("TS val %d ecr %d", seg.TSVal, seg.TSEcr))
+	}
+	if seg.Opts.Has(decode.OptFastOpen) {
+		opts = append(opts, "tfo")
+	}
+	return opts
+}
+
+// relative returns n counted from the origin, of all numbers that are n modulo
+// 2^32 the one nearest to the last: numbers go on rising after 4 GiB.
+func (o *origin) relative(n uint32) int64 {
+	if !o.known {
+		return int64(n)
+	}
+	o.at += int64(int32(n - o.seq - uint32(o.at)))
+	return o.at
+}

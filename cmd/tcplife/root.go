@@ -1,0 +1,198 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tcplife/report"
+	"tcplife/report/anomaly"
+	"tcplife/track"
+)
+
+const rootLong = `tcplife reads capture files and tells the life of every TCP connection in them,
+for both ends: the RFC 9293 states, when they changed, which frame shows it, how
+the connection ended, and what was wrong with it.
+
+A file is pcap or pcapng; - is standard input. A file that has a command's name is
+given with its directory, as in ./rules.`
+
+const rootExample = `  tcplife web.pcap                       a table, those with findings first
+  tcplife -f summary *.pcap              totals only
+  tcplife -f jsonl web.pcap | jq -c 'select(.type=="connection") | .client.state'
+  tcpdump -w - tcp | tcplife -           what tcpdump writes
+  tcplife explain web.pcap --conn 17     one connection, segment by segment
+  tcplife rules close-wait               what a finding means`
+
+// rootFlags are the flags of the main command.
+type rootFlags struct {
+	format     string
+	output     string
+	color      string
+	timeWait   time.Duration
+	limit      int
+	quiet      bool
+	noProgress bool
+}
+
+func newRoot() *cobra.Command {
+	var f rootFlags
+	cmd := &cobra.Command{
+		Use:     "tcplife FILE...",
+		Short:   "Tell the life of every TCP connection in capture files",
+		Long:    rootLong,
+		Example: rootExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("no capture file given; tcplife --help tells more")
+			}
+			return nil
+		},
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.run(cmd, args)
+		},
+	}
+	cmd.SetVersionTemplate("tcplife {{.Version}}\n")
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	fs.StringVarP(&f.format, "format", "f", report.Formats()[0], oneOf("format of the report", report.Formats()))
+	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
+	fs.IntVarP(&f.limit, "limit", "n", 100, "show at most `N` connections in the table; 0: all")
+	timeWaitFlag(cmd, &f.timeWait)
+	colorFlag(cmd, &f.color)
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no warnings and no progress on standard error")
+	fs.BoolVar(&f.noProgress, "no-progress", false, "no progress on standard error")
+	complete(cmd, "format", report.Formats())
+	cmd.AddCommand(newExplain(), newRules(), newSchema())
+	return cmd
+}
+
+// timeWaitFlag adds the flag that says how long TIME_WAIT lasts.
+func timeWaitFlag(cmd *cobra.Command, to *time.Duration) {
+	cmd.Flags().DurationVar(to, "time-wait", time.Minute, "how long TIME_WAIT lasts; Linux has 60s, Windows 2m, macOS 30s")
+}
+
+func oneOf(what string, names []string) string {
+	for i, n := range names {
+		sep := ", "
+		if i == 0 {
+			sep = ": "
+		} else if i == len(names)-1 {
+			sep = " or "
+		}
+		what += sep + n
+	}
+	return what
+}
+
+func complete(cmd *cobra.Command, flag string, values []string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err) // the flag does not exist
+	}
+}
+
+// version returns the version that the module was built as.
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok || b.Main.Version == "" {
+		return "(devel)"
+	}
+	return b.Main.Version
+}
+
+func checkTimeWait(d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("--time-wait %v: not a positive duration", d)
+	}
+	return nil
+}
+
+func (f *rootFlags) run(cmd *cobra.Command, files []string) (err error) {
+	if err := checkTimeWait(f.timeWait); err != nil {
+		return err
+	}
+	if f.limit < 0 {
+		return fmt.Errorf("--limit %d: negative", f.limit)
+	}
+	out := cmd.OutOrStdout()
+	if f.output != "" {
+		file, err := createOutput(f.output, files)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		out = file
+	}
+	color, err := wantColor(f.color, out)
+	if err != nil {
+		return err
+	}
+	sink, err := report.New(f.format, out, report.Options{Color: color, Width: terminalWidth(out), Limit: f.limit})
+	if err != nil {
+		return err
+	}
+	a := &analysis{
+		config:  track.Config{TimeWait: f.timeWait},
+		checker: anomaly.NewChecker(anomaly.All),
+		sink:    sink,
+	}
+	stderr := cmd.ErrOrStderr()
+	if !f.quiet {
+		a.warn = func(what string) { complain(stderr, what) }
+	}
+	if !f.quiet && !f.noProgress && isTerminal(stderr) && !(isTerminal(out) && streams(f.format)) {
+		a.progress = newProgress(stderr)
+		defer a.progress.stop()
+		a.warn = func(what string) { a.progress.clear(); complain(stderr, what) }
+	}
+	failed := false
+	for _, name := range files {
+		if err := a.file(name); err != nil {
+			if a.writeErr != nil {
+				break
+			}
+			if a.progress != nil {
+				a.progress.clear()
+			}
+			complain(stderr, name+": "+err.Error())
+			failed = true
+		}
+	}
+	if a.progress != nil {
+		a.progress.stop()
+	}
+	if err := a.close(); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	if failed {
+		return errTold
+	}
+	return nil
+}
+
+// streams reports whether the format's lines appear while packets are still read.
+func streams(format string) bool { return format != "table" && format != "summary" }
+
+// createOutput creates the file for the report, unless it is one of the inputs.
+func createOutput(name string, inputs []string) (*os.File, error) {
+	if out, err := os.Stat(name); err == nil {
+		for _, in := range inputs {
+			if fi, err := os.Stat(in); err == nil && os.SameFile(fi, out) && fi.Mode().IsRegular() {
+				return nil, fmt.Errorf("--output %s: is one of the inputs", name)
+			}
+		}
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("--output: %w", err)
+	}
+	return file, nil
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tcplife/report/anomaly"
+)
+
+func newRules() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rules [NAME]",
+		Short: "List the rules, or explain one",
+		Long: `rules lists the rules that findings come from. Given the name of one, it explains
+what the rule looks for, the usual cause, and when it is harmless or silent.`,
+		Example: "  tcplife rules\n  tcplife rules close-wait",
+		Args:    cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if len(args) == 0 {
+				for _, r := range anomaly.All {
+					names = append(names, r.Name+"\t"+r.Title())
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			out := cmd.OutOrStdout()
+			if len(args) == 0 {
+				for _, r := range anomaly.All {
+					fmt.Fprintf(out, "%-20s %-5v %s\n", r.Name, r.Severity, r.Title())
+				}
+				return nil
+			}
+			r := anomaly.Find(args[0])
+			if r == nil {
+				return fmt.Errorf("no rule %q; tcplife rules lists them", args[0])
+			}
+			_, text, _ := strings.Cut(r.Doc, "\n")
+			fmt.Fprintf(out, "%s (%v): %s\n%s\n\nSee %s.\n", r.Name, r.Severity, r.Title(), text, r.Ref)
+			return nil
+		},
+	}
+}

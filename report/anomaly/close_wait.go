@@ -1,0 +1,50 @@
+package anomaly
+
+import (
+	"time"
+
+	"tcplife/track"
+)
+
+// CloseWait finds ends that will probably never close.
+var CloseWait = &Rule{
+	Name:     "close-wait",
+	Severity: Warn,
+	Ref:      "RFC 9293 §3.6.1",
+	Doc: `end lingers in CLOSE_WAIT
+
+The peer sent FIN and this end acknowledged it, but then sent neither data nor
+a FIN of its own for a minute or more. The usual cause is a program that does
+not close its socket; every such connection costs it a file descriptor. Look at
+the error and end-of-file paths of the program, and count its sockets with
+ss -tn state close-wait.
+
+A connection may be half-closed on purpose, to let a long answer finish. Then
+this end is still sending, and the rule is silent. It is silent too where the
+end's FIN may have escaped the capture: one-sided, or with gaps.`,
+	Check: checkCloseWait,
+}
+
+// closeWaitMax is how long Linux remembers the peer's half of such a connection
+// once the peer's program has closed its socket (FIN_WAIT_2, tcp_fin_timeout).
+// After that the connection can no longer end well.
+const closeWaitMax = 1 * time.Minute
+
+func checkCloseWait(p *Pass) {
+	c := p.Conn
+	if c.OneSided() || c.Gaps > 0 {
+		return
+	}
+	for _, e := range c.Ends() {
+		if e.State() != track.CloseWait {
+			continue
+		}
+		since := max(e.Since(), e.Sent)
+		quiet := p.Now.Sub(since)
+		if quiet < closeWaitMax {
+			continue
+		}
+		p.Reportf(e, AppOf(c.Role(e)), e.Since(), frames(e.SinceFrame(), e.SentFrame),
+			"in CLOSE_WAIT, silent for %v", Dur(quiet))
+	}
+}

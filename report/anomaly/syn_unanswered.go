@@ -1,0 +1,53 @@
+package anomaly
+
+import (
+	"fmt"
+	"time"
+
+	"tcplife/track"
+)
+
+// SynUnanswered finds SYNs to which nothing came back.
+var SynUnanswered = &Rule{
+	Name:     "syn-unanswered",
+	Severity: Warn,
+	Ref:      "RFC 9293 §3.10.7.2",
+	Doc: `SYN unanswered
+
+The client sent SYN, perhaps several times, and for three seconds or more nothing
+came back, neither SYN,ACK nor RST nor ICMP. A firewall that drops, a host that
+is down, a route that leads nowhere, a server whose accept queue is full, or
+answers that take another way past the capture. Look first for other
+connections to the same port: if some succeed, it is the queue or loss, not a
+firewall.
+
+The rule is silent if the capture ends sooner.`,
+	Check: checkSynUnanswered,
+}
+
+// synAnswerMax is the initial retransmission timeout (RFC 6298 §2.1, 1 s) and
+// its first doubling together: two SYNs must have had time to be answered.
+const synAnswerMax = 3 * time.Second
+
+func checkSynUnanswered(p *Pass) {
+	c := p.Conn
+	if c.Handshake() != track.Unanswered {
+		return
+	}
+	if _, rejected := c.ICMP(); rejected {
+		return // it was answered, though not by TCP
+	}
+	first, last := c.Client().SYNs()
+	waited := p.Now.Sub(first)
+	if waited < synAnswerMax {
+		return
+	}
+	msg := fmt.Sprintf("1 SYN, no answer for %v", Dur(waited))
+	if n := c.Client().SYN; n > 1 {
+		msg = fmt.Sprintf("%d SYNs in %v, no answer for %v", n, Dur(last.Sub(first)), Dur(waited))
+	}
+	p.Report(Finding{
+		Side: ServerSide, Suspect: Network, Time: first,
+		Packets: frames(c.First, c.Last), Message: msg,
+	})
+}

@@ -1,0 +1,30 @@
+package anomaly
+
+import (
+	"slices"
+	"time"
+)
+
+// Dur rounds d to what a person reads: four digits or so, never to 0.
+func Dur(d time.Duration) time.Duration {
+	switch {
+	case d >= time.Minute:
+		return d.Round(time.Second)
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	default:
+		return d
+	}
+}
+
+// frames returns frame numbers as evidence: ascending, each once, 0 (none) left out.
+func frames(f ...uint64) []uint64 {
+	slices.Sort(f)
+	f = slices.Compact(f)
+	if len(f) > 0 && f[0] == 0 {
+		f = f[1:]
+	}
+	return f
+}

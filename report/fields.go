@@ -1,0 +1,268 @@
+package report
+
+import (
+	"tcplife/decode/capture"
+	"tcplife/report/anomaly"
+	"tcplife/track"
+)
+
+// An encoder takes a record field by field. JSON and CSV are two of them, so
+// that a field is named in one place.
+type encoder interface {
+	str(key, val string)
+	text(key string, val []byte) // ASCII that needs no escaping
+	uint(key string, val uint64)
+	bool(key string, val bool)
+	secs(key string, ns int64) // a duration, in seconds
+	time(key string, t capture.Time)
+	null(key string)
+	open(key string) // an object; key "" in an array
+	close()
+	// array begins an array, unless the encoder leaves arrays out. Elements have
+	// the key "", and end ends it.
+	array(key string) bool
+	end()
+}
+
+// connection puts the fields of the record "connection" into e.
+func (s *scratch) connection(e encoder, c *Connection) {
+	e.str("type", "connection")
+	e.uint("id", c.ID)
+	e.str("capture", c.Capture)
+	e.text("community_id", s.communityID(c))
+	if e.array("vlan") {
+		for _, id := range c.VLAN {
+			e.uint("", uint64(id))
+		}
+		e.end()
+	}
+	e.str("tunnel", c.Tunnel)
+	s.endpoint(e, "client", c.Client(), c.Now)
+	s.endpoint(e, "server", c.Server(), c.Now)
+	e.str("role_basis", c.RoleBasis.String())
+	e.time("start", c.Start)
+	e.time("end", c.End)
+	e.secs("duration", c.duration())
+	e.uint("first_packet", c.First)
+	e.uint("last_packet", c.Last)
+	e.str("handshake", c.Handshake().String())
+	if d, ok := c.HandshakeTime(); ok {
+		e.secs("handshake_time", int64(d))
+	} else {
+		e.null("handshake_time")
+	}
+	e.str("teardown", c.Teardown().String())
+	e.str("closed_first", c.ClosedFirst().String())
+	e.str("end_reason", c.EndReason.String())
+	e.bool("midstream", c.Midstream)
+	e.bool("one_sided", c.OneSided())
+	e.uint("capture_gaps", uint64(c.Gaps))
+	e.uint("duplicates", uint64(c.Duplicates))
+	e.uint("withdrawn", uint64(c.Withdrawn))
+	e.uint("completeness", uint64(c.Completeness))
+	if e.array("transitions") {
+		for r, end := range c.Ends() {
+			for _, t := range end.Transitions() {
+				transition(e, track.Role(r), t)
+			}
+		}
+		e.end()
+	}
+	if e.array("findings") {
+		for i := range c.Findings {
+			e.open("")
+			finding(e, &c.Findings[i])
+			e.close()
+		}
+		e.end()
+	}
+}
+
+func (s *scratch) endpoint(e encoder, key string, end *track.End, now capture.Time) {
+	e.open(key)
+	s.buf = appendAddr(s.buf[:0], end.Addr)
+	e.text("addr", s.buf)
+	e.uint("port", uint64(end.Port))
+	e.str("state", end.State().String())
+	if e.array("may_be") {
+		if may := end.MayBe(now); may != 0 {
+			for _, st := range may.List() {
+				e.str("", st.String())
+			}
+		}
+		e.end()
+	}
+	e.str("state_basis", end.Basis().String())
+	if t := end.Since(); t != 0 {
+		e.time("since", t)
+	} else {
+		e.null("since")
+	}
+	if isn, ok := end.ISN(); ok {
+		e.uint("isn", uint64(isn))
+	} else {
+		e.null("isn")
+	}
+	e.uint("packets", end.Packets)
+	e.uint("bytes", end.Bytes)
+	e.uint("payload_bytes", end.PayloadBytes)
+	e.uint("syn", uint64(end.SYN))
+	e.uint("fin", uint64(end.FIN))
+	e.uint("rst", uint64(end.RST))
+	e.uint("retransmits", uint64(end.Retransmits))
+	e.str("closed_with", end.ClosedWith().String())
+	e.close()
+}
+
+func transition(e encoder, r track.Role, t track.Transition) {
+	e.open("")
+	e.str("side", r.String())
+	e.str("from", t.From.String())
+	e.str("to", t.To.String())
+	e.time("time", t.Time)
+	if t.Frame != 0 {
+		e.uint("packet", t.Frame)
+	} else {
+		e.null("packet") // the clock moved it
+	}
+	e.str("basis", t.Basis.String())
+	e.close()
+}
+
+func finding(e encoder, f *anomaly.Finding) {
+	e.str("rule", f.Rule.Name)
+	e.str("severity", f.Severity.String())
+	e.str("side", f.Side.String())
+	e.str("suspect", f.Suspect.String())
+	e.time("time", f.Time)
+	if e.array("packets") {
+		for _, n := range f.Packets {
+			e.uint("", n)
+		}
+		e.end()
+	}
+	e.str("message", f.Message)
+}
+
+// finding puts the fields of the record "finding" into e.
+func (s *scratch) finding(e encoder, f *Finding) {
+	e.str("type", "finding")
+	e.str("capture", f.Capture)
+	finding(e, &f.Finding)
+	if e.array("connections") {
+		for _, id := range f.Conns {
+			e.uint("", id)
+		}
+		e.end()
+	}
+}
+
+// capture puts the fields of the record "capture" into e.
+func (s *scratch) capture(e encoder, c *Capture) {
+	e.str("type", "capture")
+	e.str("name", c.Name)
+	e.str("format", c.Format)
+	if e.array("link_types") {
+		for _, l := range c.LinkTypes {
+			e.str("", l)
+		}
+		e.end()
+	}
+	e.uint("packets", c.Packets)
+	e.uint("bytes", c.Bytes)
+	span(e, c.Packets > 0, c.First, c.Last)
+	e.bool("truncated", c.Truncated)
+	e.uint("connections", c.Connections)
+	e.uint("one_sided", c.OneSided)
+	e.uint("gaps", c.Gaps)
+	e.uint("duplicates", c.Duplicates)
+	e.open("skipped")
+	for _, k := range c.Skipped {
+		e.uint(k.Reason, k.Packets)
+	}
+	e.close()
+	if e.array("warnings") {
+		for _, w := range c.Warnings {
+			e.str("", w)
+		}
+		e.end()
+	}
+}
+
+func span(e encoder, known bool, first, last capture.Time) {
+	if !known {
+		e.null("first")
+		e.null("last")
+		return
+	}
+	e.time("first", first)
+	e.time("last", last)
+}
+
+// summary puts the fields of the record "summary" into e.
+func (s *scratch) summary(e encoder, m *Summary) {
+	e.str("type", "summary")
+	e.str("schema", Schema)
+	e.uint("captures", m.Captures)
+	e.uint("packets", m.Packets)
+	e.uint("bytes", m.Bytes)
+	span(e, m.Packets > 0, m.First, m.Last)
+	e.uint("connections", m.Connections)
+	e.uint("segments", m.Segments)
+	e.uint("payload_bytes", m.PayloadBytes)
+	e.uint("retransmits", m.Retransmits)
+	e.uint("midstream", m.Midstream)
+	e.uint("one_sided", m.OneSided)
+	e.uint("capture_gaps", m.Gaps)
+	e.uint("duplicates", m.Duplicates)
+	e.uint("withdrawn", m.Withdrawn)
+	e.open("outcomes")
+	outcomes(e, &m.Outcomes)
+	e.close()
+	e.open("states")
+	for r := range m.States {
+		e.open(track.Role(r).String())
+		for st, n := range m.States[r] {
+			if n > 0 {
+				e.uint(track.State(st).String(), n)
+			}
+		}
+		e.close()
+	}
+	e.close()
+	if e.array("servers") {
+		servers, _ := m.Servers()
+		for _, v := range servers {
+			e.open("")
+			s.buf = appendAddr(s.buf[:0], v.Addr)
+			e.text("addr", s.buf)
+			e.uint("port", uint64(v.Port))
+			e.uint("connections", v.Connections)
+			e.uint("bytes", v.Bytes)
+			e.uint("payload_bytes", v.PayloadBytes)
+			e.open("outcomes")
+			outcomes(e, &v.Outcomes)
+			e.close()
+			e.uint("findings", v.Findings)
+			e.close()
+		}
+		e.end()
+	}
+	_, rest := m.Servers()
+	e.uint("connections_to_other_servers", rest)
+	e.open("findings")
+	for _, r := range anomaly.All {
+		if n := m.ByRule[r.Name]; n > 0 {
+			e.uint(r.Name, n)
+		}
+	}
+	e.close()
+}
+
+func outcomes(e encoder, n *[numOutcomes]uint64) {
+	for o, n := range n {
+		if n > 0 {
+			e.uint(Outcome(o).String(), n)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+// Package report writes what was found about connections, in one of several
+// formats. A user reads it as a table; a program reads it as JSON lines.
+//
+// The package decides nothing: what is reported comes from track and anomaly.
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"tcplife/decode/capture"
+	"tcplife/report/anomaly"
+	"tcplife/track"
+)
+
+// Schema names the contract that programs rely on. Within it fields are added,
+// never renamed or removed.
+const Schema = "tcplife/1"
+
+// A Sink writes a report in one format.
+//
+// It is called as things become final: Connection for each connection, Finding
+// for what concerns several or none, Capture after the last connection of an
+// input, Summary once, then Close, which does not close the underlying writer.
+// Arguments are valid until the call returns. Errors are the writer's; after one
+// the report is lost, and only Close may follow.
+type Sink interface {
+	Connection(*Connection) error
+	Finding(*Finding) error
+	Capture(*Capture) error
+	Summary(*Summary) error
+	Close() error
+}
+
+// A Connection is a finished connection and what was found about it.
+type Connection struct {
+	*track.Conn
+	ID       uint64 // over the whole run, where Conn.ID counts within one capture
+	Capture  string // name of the input
+	VLAN     []uint16
+	Tunnel   string
+	Now      capture.Time // the capture's clock when the record was closed
+	Findings []anomaly.Finding
+}
+
+// Duration returns the time from the first segment to the last, in nanoseconds
+// of the capture's clock.
+func (c *Connection) duration() int64 { return int64(c.End - c.Start) }
+
+// A Finding concerns several connections of an input, or none.
+type Finding struct {
+	anomaly.Finding
+	Capture string
+}
+
+// A Capture is an input that was read to its end, or as far as it is intact.
+type Capture struct {
+	Name        string
+	Format      string   // such as "pcap" or "pcapng"
+	LinkTypes   []string // by the names of tcpdump.org/linktypes.html
+	Packets     uint64
+	Bytes       uint64       // octets on the wire
+	First, Last capture.Time // meaningful if Packets > 0
+	Truncated   bool         // it ends in the middle of a record
+	Connections uint64
+	OneSided    uint64 // connections of which one end was never seen to send
+	Gaps        uint64 // times that segments were acknowledged which were not captured
+	Duplicates  uint64 // segments captured twice
+	Skipped     []Skipped
+	Warnings    []string
+}
+
+// Skipped counts packets that are no TCP segment, for one reason.
+type Skipped struct {
+	Reason  string
+	Packets uint64
+}
+
+// Count counts a packet of the capture.
+func (c *Capture) Count(p *capture.Packet) {
+	if c.Packets == 0 {
+		c.First, c.Last = p.Time, p.Time
+	}
+	c.Packets++
+	c.Bytes += uint64(p.Length)
+	c.First = min(c.First, p.Time)
+	c.Last = max(c.Last, p.Time)
+}
+
+// Add counts a connection of the capture.
+func (c *Capture) Add(conn *track.Conn) {
+	c.Connections++
+	if conn.OneSided() {
+		c.OneSided++
+	}
+	c.Gaps += uint64(conn.Gaps)
+	c.Duplicates += uint64(conn.Duplicates)
+}
+
+// Options set how a report looks. The zero value is right for programs.
+type Options struct {
+	Color bool // ANSI colours
+	Width int  // columns of the terminal; 0: no limit
+	Limit int  // rows of tables; 0: no limit
+}
+
+// formats lists the Sinks, the default first.
+var formats = []struct {
+	name string
+	open func(io.Writer, Options) Sink
+}{
+	{"table", newTable},
+	{"summary", newSummaryOnly},
+	{"jsonl", newJSONL},
+	{"json", newJSON},
+	{"csv", newCSV},
+}
+
+// Formats returns the names of the formats, the default first.
+func Formats() []string {
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = f.name
+	}
+	return names
+}
+
+// New returns a Sink that writes the named format to w.
+func New(format string, w io.Writer, o Options) (Sink, error) {
+	for _, f := range formats {
+		if f.name == format {
+			return f.open(w, o), nil
+		}
+	}
+	return nil, fmt.Errorf("unknown format %q: want one of %s", format, strings.Join(Formats(), ", "))
+}

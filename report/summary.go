@@ -1,0 +1,253 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+
+	"tcplife/decode"
+	"tcplife/decode/capture"
+	"tcplife/report/anomaly"
+	"tcplife/track"
+)
+
+// numStates is the number of track's states: TIME_WAIT is the last of them.
+const numStates = track.TimeWait + 1
+
+// Outcome is how a connection ended, in one word or two, for people and totals.
+type Outcome uint8
+
+// Outcomes.
+const (
+	Closed        Outcome = iota // both ends sent FIN
+	ResetByClient                //
+	ResetByServer                //
+	HalfClosed                   // one end sent FIN
+	Open                         // neither FIN nor RST was captured
+	Unanswered                   // SYN, and nothing came back
+	Refused                      // RST answered the SYN
+	HalfOpen                     // SYN,ACK never acknowledged by the client
+	numOutcomes
+)
+
+func (o Outcome) String() string {
+	return [...]string{
+		"closed", "reset-by-client", "reset-by-server", "half-closed", "open",
+		"unanswered", "refused", "half-open-handshake",
+	}[o]
+}
+
+// OutcomeOf returns the outcome of a finished connection.
+func OutcomeOf(c *track.Conn) Outcome {
+	if c.Teardown() == track.ByRST {
+		rst, ok := c.Reset()
+		switch {
+		case c.Handshake() == track.Refused:
+			return Refused
+		case ok && rst.By == track.Client:
+			return ResetByClient
+		default:
+			return ResetByServer
+		}
+	}
+	switch c.Handshake() {
+	case track.Unanswered:
+		return Unanswered
+	case track.Refused:
+		return Refused
+	case track.HalfOpen:
+		return HalfOpen
+	}
+	switch c.Teardown() {
+	case track.ByFIN:
+		return Closed
+	case track.HalfClosed:
+		return HalfClosed
+	}
+	return Open
+}
+
+// A Summary counts what a whole run has seen. Its memory is bounded, whatever
+// the captures hold: rare servers and findings are folded into a remainder.
+type Summary struct {
+	Captures            uint64
+	Packets, Bytes      uint64 // of all frames
+	First, Last         capture.Time
+	Connections         uint64
+	Segments            uint64
+	PayloadBytes        uint64
+	Retransmits         uint64
+	Midstream, OneSided uint64
+	Gaps, Duplicates    uint64
+	Withdrawn           uint64
+	Outcomes            [numOutcomes]uint64
+	States              [2][numStates]uint64 // where clients and servers were at the end of their record
+	ByRule              map[string]uint64    // findings
+	Skipped             uint64               // packets that are no TCP segment
+	Warnings            uint64
+
+	servers fold[serverKey, Server]
+	groups  fold[groupKey, Group]
+}
+
+// A Server is one address and port that connections went to.
+type Server struct {
+	Addr         decode.Addr
+	Port         uint16
+	Connections  uint64
+	Bytes        uint64
+	PayloadBytes uint64
+	Outcomes     [numOutcomes]uint64
+	Findings     uint64
+}
+
+type serverKey struct {
+	addr decode.Addr
+	port uint16
+}
+
+// A Group is the findings of one rule about one server with one suspect.
+type Group struct {
+	Rule     *anomaly.Rule
+	Suspect  anomaly.Suspect
+	Addr     decode.Addr
+	Port     uint16
+	Count    uint64
+	Worst    anomaly.Severity
+	Examples []Example // the first three of the worst severity
+}
+
+// An Example is one finding of a Group.
+type Example struct {
+	Conn    uint64
+	Frame   uint64 // the first that shows it, 0 if none
+	Message string
+}
+
+type groupKey struct {
+	rule    *anomaly.Rule
+	suspect anomaly.Suspect
+	serverKey
+}
+
+const (
+	maxServers  = 1000 // what one screenful after another is still read for
+	maxGroups   = 1000
+	maxExamples = 3
+)
+
+// Connection counts a finished connection.
+func (m *Summary) Connection(c *Connection) {
+	cli, srv := c.Client(), c.Server()
+	o := OutcomeOf(c.Conn)
+	m.Connections++
+	m.Segments += cli.Packets + srv.Packets
+	m.PayloadBytes += cli.PayloadBytes + srv.PayloadBytes
+	m.Retransmits += uint64(cli.Retransmits) + uint64(srv.Retransmits)
+	if c.Midstream {
+		m.Midstream++
+	}
+	if c.OneSided() {
+		m.OneSided++
+	}
+	m.Gaps += uint64(c.Gaps)
+	m.Duplicates += uint64(c.Duplicates)
+	m.Withdrawn += uint64(c.Withdrawn)
+	m.Outcomes[o]++
+	m.States[track.Client][cli.State()]++
+	m.States[track.Server][srv.State()]++
+
+	key := serverKey{srv.Addr, srv.Port}
+	v := m.servers.at(key, maxServers, func(v *Server) uint64 { return v.Connections })
+	v.Addr, v.Port = srv.Addr, srv.Port
+	v.Connections++
+	v.Bytes += cli.Bytes + srv.Bytes
+	v.PayloadBytes += cli.PayloadBytes + srv.PayloadBytes
+	v.Outcomes[o]++
+	v.Findings += uint64(len(c.Findings))
+
+	for i := range c.Findings {
+		f := &c.Findings[i]
+		m.finding(f, key, c.ID)
+	}
+}
+
+// Finding counts a finding that concerns several connections, or none.
+func (m *Summary) Finding(f *Finding) { m.finding(&f.Finding, serverKey{}, 0) }
+
+func (m *Summary) finding(f *anomaly.Finding, at serverKey, conn uint64) {
+	if m.ByRule == nil {
+		m.ByRule = make(map[string]uint64)
+	}
+	m.ByRule[f.Rule.Name]++
+	g := m.groups.at(groupKey{f.Rule, f.Suspect, at}, maxGroups, func(g *Group) uint64 { return g.Count })
+	g.Rule, g.Suspect, g.Addr, g.Port = f.Rule, f.Suspect, at.addr, at.port
+	g.Count++
+	if f.Severity > g.Worst {
+		g.Worst, g.Examples = f.Severity, g.Examples[:0]
+	}
+	if f.Severity == g.Worst && len(g.Examples) < maxExamples {
+		x := Example{Conn: conn, Message: f.Message}
+		if len(f.Packets) > 0 {
+			x.Frame = f.Packets[0]
+		}
+		g.Examples = append(g.Examples, x)
+	}
+}
+
+// Capture counts an input.
+func (m *Summary) Capture(c *Capture) {
+	m.Captures++
+	if c.Packets > 0 {
+		if m.Packets == 0 || c.First < m.First {
+			m.First = c.First
+		}
+		if m.Packets == 0 || c.Last > m.Last {
+			m.Last = c.Last
+		}
+	}
+	m.Packets += c.Packets
+	m.Bytes += c.Bytes
+	for _, s := range c.Skipped {
+		m.Skipped += s.Packets
+	}
+	m.Warnings += uint64(len(c.Warnings))
+}
+
+// Servers returns the servers, the busiest first, and how many connections went
+// to others, which are not listed.
+func (m *Summary) Servers() (list []*Server, rest uint64) {
+	list, dropped := m.servers.sorted(maxServers, compareServers)
+	return list, dropped
+}
+
+func compareServers(a, b *Server) int {
+	return cmp.Or(
+		cmp.Compare(b.Connections, a.Connections),
+		a.Addr.IP().Compare(b.Addr.IP()),
+		cmp.Compare(a.Port, b.Port),
+	)
+}
+
+// Groups returns the findings by rule, server and suspect, the worst and most
+// frequent first, and how many findings belong to groups that are not listed.
+func (m *Summary) Groups() (list []*Group, rest uint64) {
+	return m.groups.sorted(maxGroups, func(a, b *Group) int {
+		return cmp.Or(
+			cmp.Compare(b.Worst, a.Worst),
+			cmp.Compare(b.Count, a.Count),
+			cmp.Compare(slices.Index(anomaly.All, a.Rule), slices.Index(anomaly.All, b.Rule)),
+			a.Addr.IP().Compare(b.Addr.IP()),
+			cmp.Compare(a.Port, b.Port),
+			cmp.Compare(a.Suspect, b.Suspect),
+		)
+	})
+}
+
+// Findings returns the number of findings.
+func (m *Summary) Findings() uint64 {
+	var n uint64
+	for _, k := range m.ByRule {
+		n += k
+	}
+	return n
+}
