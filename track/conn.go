@@ -190,6 +190,7 @@ type Conn struct {
 	ends     [2]End // the first sent the first segment
 	client   uint8  // index of the client
 	fastOpen bool   // data on the SYN, or the option (RFC 7413)
+	crossed  bool   // both ends sent SYN
 	acked    bool   // the client acknowledged the server's SYN
 	ackedAt  capture.Time
 
@@ -261,7 +262,7 @@ func (c *Conn) OneSided() bool {
 func (c *Conn) Handshake() Handshake {
 	cl, sv := c.Client(), c.Server()
 	switch {
-	case cl.sentSYN && sv.sentSYN && cl.initial != Listen && sv.initial == Listen && sv.hist[0].To == SynSent:
+	case c.crossed:
 		return Simultaneous
 	case c.Completeness&SawSYNACK != 0 && c.acked:
 		return Complete

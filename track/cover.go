@@ -24,8 +24,9 @@ func (e *End) put(v cover, by cause) {
 }
 
 // contradict takes the cover away if seg, sent by the end, shows that it was not
-// closed: at once if the end is the RST's supposed sender, after a round trip if
-// it is the target, since until then its segments were under way already.
+// closed: at once if the end is the RST's supposed sender, or an ICMP error closed
+// it; after a round trip if it is the RST's target, since until then its segments
+// were under way already.
 func (c *Conn) contradict(snd *End, seg *decode.Segment) {
 	v := &snd.cover
 	switch {
@@ -33,7 +34,7 @@ func (c *Conn) contradict(snd *End, seg *decode.Segment) {
 		snd.unaKnown && before(seg.End(), snd.una),
 		!snd.isNew(seg):
 		return
-	case !v.own && seg.Time.Sub(v.by.Time) <= snd.roundTrip():
+	case !v.own && !v.icmp && seg.Time.Sub(v.by.Time) <= snd.roundTrip():
 		return
 	}
 	v.by.From = snd.state

@@ -56,8 +56,7 @@ type End struct {
 	scale               scale
 	synWnd              uint16 // window of its SYN
 	lastWnd             uint16
-	lastAck             uint32 // highest acknowledgment it sent; valid if acks
-	acks                bool
+	acks                bool // it acknowledged anything
 
 	hole, holeEnd uint32 // octets [hole, holeEnd) were skipped and are yet to be captured, if they differ
 	sackEdge      uint32 // right edge of the highest SACK block about its octets, if sacked
@@ -70,9 +69,10 @@ type End struct {
 
 	tsRecent uint32 // TS.Recent of its peer (RFC 7323 §4.3)
 	tsTime   capture.Time
-	lastCopy copyID // of its last segment
+	lastCopy copyID // of its last segment that counted, if counted
 	synCopy  copyID // of its last SYN or SYN,ACK
-	idAt     uint32 // its last segment's sequence number
+	lastSeq  uint32 // that segment's sequence number
+	counted  bool
 
 	rtt      time.Duration // from its peer's part of the handshake to its own answer, 0 if unmeasured
 	least    time.Duration // least time from a segment of its peer to the acknowledgment
@@ -281,8 +281,13 @@ func (e *End) highest() uint32 {
 // isNew reports whether seg is no old duplicate of a segment of the end.
 func (e *End) isNew(seg *decode.Segment) bool {
 	id := identify(seg)
-	if id.hasTS && e.lastCopy.hasTS && before(id.tsVal, e.lastCopy.tsVal) {
-		return false
+	switch {
+	case !e.counted:
+		return true
+	case id.hasTS && e.lastCopy.hasTS && id.tsVal != e.lastCopy.tsVal:
+		return after(id.tsVal, e.lastCopy.tsVal)
+	case id.hasID && e.lastCopy.hasID:
+		return int16(id.ipID-e.lastCopy.ipID) > 0
 	}
-	return seg.Seq != e.idAt || id.newerThan(e.lastCopy)
+	return seg.Seq != e.lastSeq || id.newerThan(e.lastCopy)
 }

@@ -97,7 +97,7 @@ func (t *Tracker) routeSYN(c *Conn, seg *decode.Segment) *Conn {
 	case !snd.sentSYN && snd.state == Listen && rcv.state == SynSent && !rcv.cover.on:
 		return c // simultaneous open
 	}
-	used, stale := false, snd.knownTS && seg.Opts.Has(decode.OptTimestamps) && before(seg.TSVal, snd.lastCopy.tsVal)
+	used, stale := false, snd.counted && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && before(seg.TSVal, snd.lastCopy.tsVal)
 	for o := c; o != nil; o = o.older {
 		e, _ := o.direction(seg)
 		used = used || e.sentSYN && e.iss == seg.Seq

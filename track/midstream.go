@@ -48,5 +48,5 @@ func (c *Conn) restart(seg *decode.Segment) {
 			firstSYN: e.firstSYN, lastSYN: e.lastSYN, hist: e.hist[:0],
 		}
 	}
-	c.Midstream, c.fastOpen = true, false
+	c.Midstream, c.fastOpen, c.crossed, c.acked = true, false, false, false
 }

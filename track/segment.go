@@ -25,10 +25,7 @@ func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 	default:
 		c.ordinary(snd, rcv, seg)
 	}
-	if f.Has(decode.SYN) {
-		snd.synCopy = identify(seg)
-	}
-	snd.remember(seg)
+	snd.Sent, snd.SentFrame = seg.Time, seg.Frame
 }
 
 // neverCounts reports whether no stack takes the segment, or lets it move a
@@ -42,17 +39,14 @@ func neverCounts(seg *decode.Segment) bool {
 	return !f.Any(decode.ACK | decode.RST)
 }
 
-// remember keeps what tells later copies of seg from later segments.
+// remember keeps what tells copies of seg, which counts, from later segments.
 func (e *End) remember(seg *decode.Segment) {
-	e.Sent, e.SentFrame = seg.Time, seg.Frame
-	if seg.Flags.Has(decode.RST) || seg.Checksum == decode.ChecksumBad {
+	e.lastCopy, e.lastSeq, e.counted = identify(seg), seg.Seq, true
+	if seg.Flags.Has(decode.SYN) {
+		e.synCopy = e.lastCopy
 		return
 	}
-	if id := identify(seg); !(id.hasTS && e.lastCopy.hasTS && before(id.tsVal, e.lastCopy.tsVal)) {
-		e.lastCopy, e.idAt = id, seg.Seq
-	}
-	e.zeroWnd = seg.Wnd == 0 && !seg.Flags.Has(decode.SYN)
-	e.lastWnd = seg.Wnd
+	e.zeroWnd, e.lastWnd = seg.Wnd == 0 && !seg.NoWnd, seg.Wnd
 }
 
 // syn takes a SYN that begins this connection, repeats that SYN, or crosses it.
@@ -60,17 +54,19 @@ func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
 	if snd.sentSYN {
 		if identify(seg).newerThan(snd.synCopy) {
 			c.contradict(snd, seg)
+			snd.remember(seg)
 		}
 		return
 	}
 	snd.beginSYN(seg)
+	snd.remember(seg)
 	if rcv.Packets > 0 && rcv.sentSYN && rcv.state != SynSent {
 		return // its SYN,ACK was captured first
 	}
-	snd.take(sndSYN, sent(seg))
-	if seg.Len > 0 || seg.Opts.Has(decode.OptFastOpen) {
-		c.fastOpen = true
+	if snd.take(sndSYN, sent(seg)) && rcv.sentSYN {
+		c.crossed = true
 	}
+	c.fastOpen = c.fastOpen || seg.Len > 0
 }
 
 // beginSYN takes the numbers and options of an end's SYN or SYN,ACK.
@@ -107,15 +103,14 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		snd.beginSYN(seg)
 		snd.take(sndSYNACK, sent(seg))
 		snd.measure(rcv.lastSYN, rcv.SYN > 0, seg)
-		if seg.Opts.Has(decode.OptFastOpen) {
-			c.fastOpen = true
-		}
+		c.fastOpen = c.fastOpen && after(seg.Ack, rcv.iss+1)
 	case snd.state == SynSent: // simultaneous open
 		snd.take(sndSYNACK, sent(seg))
 	default:
 		c.repeatedSYNACK(snd, seg)
 	}
-	if rcv.take2(Closed, sndSYN, received(seg)) || !rcv.issKnown {
+	snd.remember(seg)
+	if rcv.unheard(Closed) && rcv.take(sndSYN, received(seg)) || !rcv.issKnown {
 		rcv.iss, rcv.issKnown = seg.Ack-1, true
 		rcv.raise(seg.Ack)
 		rcv.sentSYN = true
@@ -143,10 +138,8 @@ func (c *Conn) repeatedSYNACK(snd *End, seg *decode.Segment) {
 	snd.refuted++
 }
 
-// take2 takes the arrow m out of state s, if the end is in s.
-func (e *End) take2(s State, m move, by cause) bool {
-	return e.state == s && e.initial == s && len(e.hist) == 0 && e.take(m, by)
-}
+// unheard reports whether the end is presumed to be in s, having made no move.
+func (e *End) unheard(s State) bool { return e.state == s && len(e.hist) == 0 }
 
 // measure takes the end's round trip from its answer in the handshake.
 func (e *End) measure(asked capture.Time, ok bool, seg *decode.Segment) {
@@ -227,6 +220,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 		c.acknowledge(snd, rcv, seg)
 		c.prove(snd, rcv, seg)
 	}
+	snd.remember(seg)
 	c.joinMidstream(snd, rcv, seg)
 	c.step(snd, rcv, seg)
 	if snd.state == TimeWait && f.Has(decode.ACK) {
