@@ -1,0 +1,115 @@
+//go:build linux
+
+// The lab makes testdata/pcaps: it lets the sockets of two Linux kernels' network
+// namespaces talk over a wire of its own, captures what passes, and writes down
+// what the kernels say their states were. It needs root, /dev/net/tun and tracefs.
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	dir := flag.String("o", "", "write captures to this `directory`")
+	only := flag.String("run", "", "make only these captures, separated by commas")
+	flag.Parse()
+	if *dir == "" || flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	var names []string
+	if *only != "" {
+		names = strings.Split(*only, ",")
+	}
+	if err := run(*dir, names); err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+// run makes the captures with these names, or all.
+func run(dir string, names []string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	// Two labs would have the same addresses in one trace.
+	lock, err := os.Create(filepath.Join(os.TempDir(), "tcplife-lab.lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return err
+	}
+	t, err := newTracer()
+	if err != nil {
+		return err
+	}
+	defer t.close()
+
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var failed []string
+	few := make(chan struct{}, 6) // so that delays stay those of the scenario
+	for i, sc := range scenarios {
+		if names != nil && !slices.Contains(names, sc.name) {
+			continue
+		}
+		wg.Go(func() {
+			if !sc.long {
+				few <- struct{}{}
+				defer func() { <-few }()
+			}
+			pcap, text, err := play(sc, i+1, t)
+			if err == nil {
+				err = save(dir, sc.name, pcap, text)
+			}
+			if err != nil {
+				mu.Lock()
+				failed = append(failed, fmt.Sprintf("%s: %v", sc.name, err))
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if failed != nil {
+		return fmt.Errorf("%s", strings.Join(failed, "\n"))
+	}
+	if names != nil {
+		return nil
+	}
+	return readme(dir)
+}
+
+const tableHead = "| capture | what it shows | how it was made | kernel |\n| --- | --- | --- | --- |\n"
+
+// readme writes the table of captures at the end of the directory's README.
+func readme(dir string) error {
+	file := filepath.Join(dir, "README.md")
+	b, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	head, _, _ := strings.Cut(string(b), tableHead)
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return err
+	}
+	release := strings.SplitN(unix.ByteSliceToString(u.Release[:]), ".", 3)
+	kernel := "Linux " + strings.Join(release[:min(2, len(release))], ".")
+	var t strings.Builder
+	t.WriteString(head + tableHead)
+	for _, sc := range scenarios {
+		fmt.Fprintf(&t, "| %s | %s | %s | %s |\n", sc.name, sc.doc, cmp.Or(sc.how, "sockets"), kernel)
+	}
+	return os.WriteFile(file, []byte(t.String()), 0o644)
+}

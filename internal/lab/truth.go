@@ -1,0 +1,409 @@
+//go:build linux
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A life is what one kernel says of one use of an address pair: a socket, the
+// request that it came from, and the minisock that it leaves behind.
+type life struct {
+	pair
+	states []stay
+	isn    uint32 // of the SYN that began the connection
+	active bool   // began with its own SYN
+	mini   bool   // has no full socket at the moment
+}
+
+// A stay is a state and when it began.
+type stay struct {
+	state string
+	since time.Time
+}
+
+func (f *life) last() string { return f.states[len(f.states)-1].state }
+func (f *life) over() bool   { return f.last() == "CLOSED" }
+func (f *life) add(state string, t time.Time) {
+	if f.last() != state {
+		f.states = append(f.states, stay{state, t})
+	}
+}
+
+// lives puts the trace of a host's sockets and the snapshots of its minisocks
+// together.
+//
+//   - A request is SYN_RCVD. One that ends without a socket is CLOSED.
+//   - A socket in TIME_WAIT, and an orphan in FIN_WAIT_2, is a minisock. The
+//     kernel closes the socket with the step to one, and that CLOSED is none.
+//   - When the minisock is gone, or a new connection takes its place, it is
+//     CLOSED.
+func (l *lab) lives(h *host, changes []change, offset time.Duration) []*life {
+	w := l.wire
+	snaps := w.snaps[w.index(h)]
+	type item struct {
+		t    time.Time
+		c    *change
+		snap *snap
+	}
+	var items []item
+	when := func(c *change) time.Time { return time.Unix(0, int64(c.mono+offset)) }
+	of := map[pair][]time.Time{}
+	for i := range changes {
+		if c := &changes[i]; c.local.Addr() == h.addr && c.remote.Port() != 0 {
+			items = append(items, item{t: when(c), c: c})
+			of[pair{c.local, c.remote}] = append(of[pair{c.local, c.remote}], when(c))
+		}
+	}
+	for i := range snaps {
+		items = append(items, item{t: snaps[i].from, snap: &snaps[i]})
+	}
+	slices.SortStableFunc(items, func(a, b item) int { return a.t.Compare(b.t) })
+
+	// minisock returns the state of a pair's minisock in the first snapshot after t.
+	minisock := func(p pair, t time.Time) string {
+		for _, s := range snaps {
+			if s.from.After(t) {
+				return s.socks[p]
+			}
+		}
+		return ""
+	}
+	// syn returns the last SYN that reached the host before t.
+	syn := func(p pair, t time.Time) (uint32, time.Time) {
+		for _, f := range slices.Backward(w.arrived) {
+			if f.to == h && f.flags == "S" && f.src == p.remote && f.dst == p.local && !f.came.After(t) {
+				return f.tcp.Seq, f.came
+			}
+		}
+		return 0, t
+	}
+
+	var all []*life
+	now := map[pair]*life{}
+	begin := func(p pair, state string, t time.Time, active bool) *life {
+		if f := now[p]; f != nil && f.mini && !f.over() {
+			f.add("CLOSED", t)
+		}
+		f := &life{pair: p, active: active}
+		if !active {
+			f.isn, t = syn(p, t)
+		}
+		f.states = []stay{{state, t}}
+		all = append(all, f)
+		now[p] = f
+		return f
+	}
+	for _, it := range items {
+		if c := it.c; c != nil {
+			p := pair{c.local, c.remote}
+			f := now[p]
+			switch {
+			case c.to == "SYN_SENT":
+				begin(p, c.to, it.t, true)
+				continue
+			case c.from == "LISTEN":
+				if f == nil || f.last() != "SYN_RCVD" {
+					f = begin(p, "SYN_RCVD", it.t, false)
+				}
+				f.mini = false
+				continue
+			case f == nil || f.over() || f.mini && f.last() != "SYN_RCVD":
+				f = begin(p, c.from, it.t, false)
+			}
+			f.mini = false
+			if c.to == "CLOSED" {
+				if s := minisock(p, it.t); s == "FIN_WAIT_2" || s == "TIME_WAIT" {
+					f.mini = true
+					f.add(s, it.t)
+					continue
+				}
+			}
+			f.add(c.to, it.t)
+			continue
+		}
+		s := it.snap
+		blurred := func(p pair) bool {
+			return slices.ContainsFunc(of[p], func(t time.Time) bool {
+				// The trace has microseconds.
+				return !t.Before(s.from.Add(-2*time.Microsecond)) && t.Before(s.to.Add(2*time.Microsecond))
+			})
+		}
+		for p, state := range s.socks {
+			f := now[p]
+			if blurred(p) {
+				continue
+			}
+			switch {
+			case state == "SYN_RCVD" && (f == nil || f.over() || f.last() == "TIME_WAIT"):
+				begin(p, state, it.t, false).mini = true
+			case state == "TIME_WAIT" && f != nil && f.mini:
+				f.add(state, it.t)
+			}
+		}
+		for p, f := range now {
+			if _, ok := s.socks[p]; !ok && f.mini && !f.over() && !blurred(p) {
+				f.add("CLOSED", it.t)
+			}
+		}
+	}
+	for _, f := range all {
+		if f.active {
+			for _, g := range l.sent(f.local, f.remote) {
+				if g.from == h && g.tcp.SYN && !g.sent.Before(f.states[0].since.Add(-time.Millisecond)) {
+					f.isn = g.tcp.Seq
+					break
+				}
+			}
+		}
+	}
+	return all
+}
+
+// sent returns the segments from src to dst that got anywhere, in order.
+func (l *lab) sent(src, dst netip.AddrPort) []*frame {
+	var fs []*frame
+	for _, f := range append(slices.Clone(l.wire.captured), l.wire.arrived...) {
+		if f.tcp != nil && f.src == src && f.dst == dst && !slices.Contains(fs, f) {
+			fs = append(fs, f)
+		}
+	}
+	slices.SortStableFunc(fs, func(a, b *frame) int { return a.sent.Compare(b.sent) })
+	return fs
+}
+
+// caught returns the captured segments between two ends, either way.
+func (l *lab) caught(p pair) []*frame {
+	var fs []*frame
+	for _, f := range l.wire.captured {
+		if f.tcp != nil && (pair{f.src, f.dst} == p || pair{f.dst, f.src} == p) {
+			fs = append(fs, f)
+		}
+	}
+	return fs
+}
+
+// wants pairs the lives of both hosts to connections, and says for each what its
+// capture can show.
+func (l *lab) wants(changes []change, offset time.Duration) []*want {
+	cs, ss := l.lives(l.client, changes, offset), l.lives(l.server, changes, offset)
+	type conn struct {
+		pair  // of the client
+		ends  [2][]*life
+		isn   uint32
+		first int // frame
+	}
+	var conns []*conn
+	for _, c := range cs {
+		n := &conn{pair: c.pair, isn: c.isn}
+		n.ends[0] = append(n.ends[0], c)
+		conns = append(conns, n)
+	}
+	for _, s := range ss {
+		i := slices.IndexFunc(conns, func(n *conn) bool {
+			// Two that both sent SYN made one connection (RFC 9293 Figure 7).
+			return n.local == s.remote && n.remote == s.local && (n.isn == s.isn || s.active)
+		})
+		if i < 0 {
+			n := &conn{pair: pair{s.remote, s.local}, isn: s.isn}
+			conns = append(conns, n)
+			i = len(conns) - 1
+		}
+		conns[i].ends[1] = append(conns[i].ends[1], s)
+	}
+	// Segments that no kernel made anything of.
+	for _, f := range l.wire.captured {
+		if f.tcp == nil || slices.ContainsFunc(conns, func(n *conn) bool {
+			return n.local == f.src && n.remote == f.dst || n.local == f.dst && n.remote == f.src
+		}) {
+			continue
+		}
+		conns = append(conns, &conn{pair: pair{f.src, f.dst}})
+	}
+	for _, n := range conns {
+		n.first = slices.IndexFunc(l.wire.captured, func(f *frame) bool {
+			return f.flags == "S" && f.tcp.Seq == n.isn && f.src == n.local && f.dst == n.remote
+		})
+		if n.first < 0 {
+			n.first = slices.IndexFunc(l.wire.captured, func(f *frame) bool {
+				return f.tcp != nil && (f.src == n.local && f.dst == n.remote || f.src == n.remote && f.dst == n.local)
+			})
+		}
+	}
+	slices.SortStableFunc(conns, func(a, b *conn) int { return cmp.Compare(a.first, b.first) })
+	var ws []*want
+	for _, n := range conns {
+		if n.first < 0 {
+			continue
+		}
+		w := &want{Client: n.local, Server: n.remote}
+		both := [2]string{"client", "server"}
+		for r := range n.ends {
+			w.Ends[r] = l.pattern(w, both[r], n.ends[r])
+		}
+		w.ClosedFirst = l.closedFirst(w, n.pair, n.ends)
+		if len(n.ends[0]) == 0 {
+			w.Notes = append(w.Notes, "client: no kernel has such a socket")
+		}
+		w.EitherWay = slices.ContainsFunc(n.ends[1], func(s *life) bool { return s.active })
+		ws = append(ws, w)
+	}
+	return ws
+}
+
+// shownWithin is how long before or after a transition a segment shows it: the
+// kernel delays an ACK by up to 40 ms.
+const shownWithin = 60 * time.Millisecond
+
+// pattern says what a capture shows of an end's lives, one after the other.
+//
+//   - What comes before the capture began or after it ended does not count.
+//   - A transition with no segment near it is silent, and optional.
+//   - A state that lasts for no time, because one segment led to it and from it,
+//     is optional.
+func (l *lab) pattern(w *want, name string, lives []*life) pattern {
+	if len(lives) == 0 {
+		return nil
+	}
+	slack := shownWithin + 2*(l.wire.near[0]+l.wire.near[1])
+	frames := l.caught(lives[0].pair)
+	begin, end := l.wire.captured[0].caught.Add(-slack), l.wire.captured[len(l.wire.captured)-1].caught.Add(slack)
+	var states []stay
+	for _, f := range lives {
+		states = append(states, f.states...)
+	}
+	var p pattern
+	for i, s := range states {
+		if i+1 < len(states) && states[i+1].since.Before(begin) {
+			continue
+		}
+		if s.since.After(end) {
+			break
+		}
+		note := func(format string, args ...any) {
+			w.Notes = append(w.Notes, name+": "+fmt.Sprintf(format, args...))
+		}
+		state := s.state
+		switch {
+		case i+1 < len(states) && states[i+1].since.Sub(s.since) < 500*time.Microsecond &&
+			(state == "FIN_WAIT_2" && states[i+1].state == "TIME_WAIT" ||
+				state == "ESTABLISHED" && states[i+1].state == "CLOSE_WAIT"):
+			note("%s lasts %v, within one segment", state, states[i+1].since.Sub(s.since).Round(time.Microsecond))
+			state += "?"
+		case s.since.Before(begin):
+		case !shown(lives[0].pair, s, frames, slack):
+			note("%s"+silent+"%v of it", state, slack)
+			state += "?"
+		}
+		p = append(p, state)
+	}
+	return p
+}
+
+const silent = " is silent: no segment within "
+
+// shown reports whether a captured segment shows a transition: one near it in
+// time or, if it sends SYN or FIN, any such segment later.
+func shown(p pair, s stay, frames []*frame, slack time.Duration) bool {
+	flag := map[string]string{"SYN_SENT": "S", "SYN_RCVD": "S", "FIN_WAIT_1": "F", "LAST_ACK": "F"}[s.state]
+	for _, f := range frames {
+		if flag != "" {
+			if f.from != nil && f.src == p.local && strings.Contains(f.flags, flag) && f.caught.After(s.since.Add(-slack)) {
+				return true
+			}
+			continue
+		}
+		if f.caught.Sub(s.since).Abs() <= slack {
+			return true
+		}
+	}
+	return false
+}
+
+// closedFirst is "both" if both ends entered FIN_WAIT_1, else the end that did,
+// else the end whose close() made a RST, else "none". It is not compared where
+// something else ended the connection.
+func (l *lab) closedFirst(w *want, p pair, ends [2][]*life) string {
+	entered := func(r int) bool {
+		return slices.Contains(w.Ends[r], "FIN_WAIT_1")
+	}
+	switch {
+	case entered(0) && entered(1):
+		return "both"
+	case entered(0):
+		return "client"
+	case entered(1):
+		return "server"
+	}
+	var resets []*frame
+	for _, f := range l.caught(p) {
+		if f.tcp.RST {
+			resets = append(resets, f)
+		}
+	}
+	if len(resets) == 0 {
+		return "none"
+	}
+	for r, name := range [...]string{"client", "server"} {
+		for _, f := range ends[r] {
+			for _, c := range l.closes {
+				end := f.states[len(f.states)-1]
+				if f.over() && end.since.Sub(c.t).Abs() < 2*time.Millisecond && c.h == l.wire.hosts[r] &&
+					slices.ContainsFunc(resets, func(g *frame) bool {
+						return g.from == c.h && g.sent.Sub(c.t) >= 0 && g.sent.Sub(c.t) < 5*time.Millisecond
+					}) {
+					return name
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// Adjustments: each says why.
+
+// optional marks states of an end that a capture may not show.
+func (w *want) optional(end, why string, states ...string) {
+	w.edit(end, why, states, func(s string) string { return strings.TrimSuffix(s, "?") + "?" })
+}
+
+// proved marks states of an end that the capture shows although no segment is
+// near the transition.
+func (w *want) proved(end, why string, states ...string) {
+	w.edit(end, why, states, func(s string) string { return strings.TrimSuffix(s, "?") })
+}
+
+func (w *want) edit(end, why string, states []string, f func(string) string) {
+	p := w.Ends[role(end)]
+	for i, s := range p {
+		s = strings.TrimSuffix(s, "?")
+		if slices.Contains(states, s) {
+			p[i] = f(p[i])
+			w.forget(end + ": " + s + silent)
+		}
+	}
+	w.Notes = append(w.Notes, end+": "+why)
+}
+
+// accept replaces what is expected of an end.
+func (w *want) accept(end, why, states string) {
+	w.Ends[role(end)] = strings.Fields(states)
+	w.forget(end + ": ")
+	w.Notes = append(w.Notes, end+": "+why)
+}
+
+// forget drops notes that another is to replace.
+func (w *want) forget(prefix string) {
+	w.Notes = slices.DeleteFunc(w.Notes, func(n string) bool { return strings.HasPrefix(n, prefix) })
+}
+
+// anyFirst leaves out who closed first.
+func (w *want) anyFirst(why string) {
+	w.ClosedFirst = ""
+	w.Notes = append(w.Notes, "closed first: "+why)
+}
