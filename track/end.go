@@ -51,6 +51,7 @@ type End struct {
 	zeroWnd             bool // its last segment closed the window
 	keptAlive           bool // its last segment was a keep-alive
 	blind               bool // its FIN acknowledged more than it had before: the peer's FIN, perhaps
+	sumsRight           bool // sent a segment whose checksum is not wrong
 	offeredTS           bool // its SYN carried timestamps
 	knownTS             bool // tsRecent is valid
 	scale               scale
@@ -260,11 +261,15 @@ func (e *End) ClosedWith() Closer {
 // not captured: the initial retransmission timeout, RFC 6298 §2.
 const roundTripUnmeasured = time.Second
 
+// answerSlack is how much longer than in the handshake a busy host may take to
+// answer, on networks where the round trip itself is shorter than that.
+const answerSlack = time.Millisecond
+
 // roundTrip returns how long after a segment's capture the end's answer to it
 // passes the capture point.
 func (e *End) roundTrip() time.Duration {
 	if e.rtt > 0 {
-		return e.rtt
+		return e.rtt + answerSlack
 	}
 	return roundTripUnmeasured
 }

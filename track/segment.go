@@ -12,7 +12,7 @@ import (
 func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 	f := seg.Flags
 	switch {
-	case seg.Checksum == decode.ChecksumBad:
+	case seg.Checksum == decode.ChecksumBad && snd.sumsRight:
 		c.notes |= NoteBadChecksum
 	case neverCounts(seg):
 		c.notes |= NoteInvalid
@@ -26,6 +26,10 @@ func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 		c.ordinary(snd, rcv, seg)
 	}
 	snd.Sent, snd.SentFrame = seg.Time, seg.Frame
+	// An end whose checksums are all wrong had them finished, or its addresses
+	// changed, after the capture point: its segments count. One wrong checksum
+	// among right ones is damage or a forger's.
+	snd.sumsRight = snd.sumsRight || seg.Checksum == decode.ChecksumGood || seg.Checksum == decode.ChecksumOffload
 }
 
 // neverCounts reports whether no stack takes the segment, or lets it move a
@@ -96,9 +100,12 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		if snd.sentSYN && !snd.issProvisional {
 			snd.nxtKnown = false // the server forgot its first answer
 		}
-		if snd.issProvisional && snd.iss != seg.Seq && rcv.state != SynSent {
-			c.notes |= NoteOutside
-			return
+		if snd.issProvisional && snd.iss != seg.Seq {
+			if c.acked {
+				c.notes |= NoteOutside
+				return
+			}
+			c.unlearn(snd, rcv, seg)
 		}
 		snd.beginSYN(seg)
 		snd.take(sndSYNACK, sent(seg))
@@ -119,6 +126,20 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 	if rcv.state == SynReceived && rcv.refuted < maxRefuted && between(rcv.iss+1, seg.Ack, rcv.nxt) {
 		rcv.take(rcvAckOfSYN, received(seg))
 	}
+}
+
+// unlearn takes back what a server's segments proved by a provisional ISS, which
+// its SYN,ACK shows to be another's.
+func (c *Conn) unlearn(server, client *End, seg *decode.Segment) {
+	for _, e := range []struct {
+		*End
+		to State
+	}{{server, server.initial}, {client, SynSent}} {
+		for len(e.hist) > 0 && e.state != e.to {
+			c.withdraw(e.End, len(e.hist)-1, seg)
+		}
+	}
+	server.fin, server.nxtKnown, server.unaKnown, client.ackedFIN = fin{}, false, false, false
 }
 
 // repeatedSYNACK withdraws a server's presumed ESTABLISHED: it would not repeat
