@@ -58,8 +58,20 @@ func (g *grid) render(out *bytes.Buffer) {
 	_ = t.Bulk(g.rows)
 	_ = t.Render()
 	for line := range strings.Lines(b.String()) {
-		out.WriteString(strings.TrimRight(line, " \n") + "\n")
+		out.WriteString(trim(line) + "\n")
 	}
+}
+
+// trim cuts the padding off the end of a line, also where a colour's end comes
+// after it.
+func trim(line string) string {
+	const reset = "\x1b[0m"
+	line = strings.TrimRight(line, " \n")
+	if text, colored := strings.CutSuffix(line, reset); colored {
+		text = strings.TrimRight(text, " ")
+		return strings.TrimSuffix(text, reset) + reset
+	}
+	return line
 }
 
 // width returns the columns that render takes, colours aside.
@@ -68,7 +80,9 @@ func (g *grid) width() int {
 	for i, h := range g.header {
 		w := len(h)
 		for _, r := range g.rows {
-			w = max(w, twwidth.Width(r[i]))
+			for line := range strings.SplitSeq(r[i], "\n") {
+				w = max(w, twwidth.Width(line))
+			}
 		}
 		total += w + 2
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
@@ -179,6 +178,9 @@ func (s *table) Summary(m *Summary) error {
 		fmt.Fprintln(&s.out)
 		s.layout()
 	}
+	if s.unproved() {
+		s.wrap("", "", "? the same segments allow another state too: tcplife explain FILE --conn ID names it")
+	}
 	if s.left > 0 {
 		fmt.Fprintf(&s.out, "and %s; --limit 0 shows all\n", count(s.left, "more connection"))
 	}
@@ -196,6 +198,13 @@ func (s *table) layout() {
 	wide.render(&s.out)
 }
 
+// unproved reports whether a row has a state that may be another.
+func (s *table) unproved() bool {
+	return slices.ContainsFunc(s.rows, func(r row) bool {
+		return strings.HasSuffix(r.states[0], "?") || strings.HasSuffix(r.states[1], "?")
+	})
+}
+
 func (s *table) wide() *grid {
 	g := newGrid("ID", "CLIENT", "SERVER", "START", ">DURATION", ">BYTES", "CLIENT STATE", "SERVER STATE", "ENDED", "FINDINGS")
 	for i := range s.rows {
@@ -210,13 +219,21 @@ func (s *table) wide() *grid {
 
 // stacked fits 80 columns: addresses are elided if they must be.
 func (s *table) stacked() *grid {
-	g := newGrid("ID", "CLIENT, SERVER", "STATES", ">BYTES", ">START, DURATION", "ENDED, FINDINGS")
-	const others = 6 + 14 + 7 + 17 // ID, states, bytes and times, with the space after them
-	ended := 0
+	longest := 0
 	for i := range s.rows {
-		ended = max(ended, utf8.RuneCountInString(s.rows[i].ended))
+		longest = max(longest, len(s.rows[i].client), len(s.rows[i].server))
 	}
-	room := max(s.opts.Width-others-min(ended, 22)-2, 15)
+	g := s.stackedIn(longest)
+	if excess := g.width() - s.opts.Width; excess > 0 {
+		const shortest = 15 // of an address that can still be recognized
+		g = s.stackedIn(max(longest-excess, shortest))
+	}
+	return g
+}
+
+// stackedIn gives addresses that many columns.
+func (s *table) stackedIn(room int) *grid {
+	g := newGrid("ID", "CLIENT, SERVER", "STATES", ">BYTES", ">START, TAKES", "ENDED, FINDINGS")
 	for i := range s.rows {
 		r := &s.rows[i]
 		var findings []string

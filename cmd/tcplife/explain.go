@@ -134,23 +134,27 @@ func (l *ladder) observe(id uint64, c *track.Conn, seg *decode.Segment, notes tr
 	if seg.Flags.Has(decode.ACK) {
 		l.base[1-from].learn(c.Ends()[1-from], seg.Ack)
 	}
-	note := fmt.Sprint(seg.Frame)
-	if n := notes.String(); n != "" {
-		note += " " + n
+	taken := c.Withdrawals()
+	if len(taken) > l.taken {
+		notes &^= track.NoteWithdrawn // told in full
 	}
-	for _, w := range c.Withdrawals()[min(l.taken, len(c.Withdrawals())):] {
-		note += fmt.Sprintf(", withdrawn: %v of frame %d", w.To, w.Frame)
+	say := notes.List()
+	for _, w := range taken[min(l.taken, len(taken)):] {
+		say = append(say, fmt.Sprintf("withdraws %v of frame %d", w.To, w.Frame))
 	}
-	l.taken = len(c.Withdrawals())
+	l.taken = len(taken)
+	if seg.Flags.Has(decode.SYN) {
+		say = append(say, synOptions(seg)...)
+	}
 	if seg.Opts.Has(decode.OptSACK) {
 		edge := l.base[1-from]
-		note += fmt.Sprintf(", SACK to %d", edge.relative(seg.SACKEdge))
+		say = append(say, fmt.Sprintf("SACK to %d", edge.relative(seg.SACKEdge)))
 	}
 	l.step(seg.Time, script.Step{
 		FromB: from == track.Server,
 		What:  segmentText(seg, &l.base[from], &l.base[1-from]),
 		A:     stateName(cli), B: stateName(srv),
-		Note: note,
+		Note: strings.TrimSuffix(fmt.Sprintf("%d %s", seg.Frame, strings.Join(say, ", ")), " "),
 	})
 }
 
@@ -235,8 +239,10 @@ func (l *ladder) Connection(c *report.Connection) error {
 	l.step(at, step)
 	l.script.Comment = []string{
 		fmt.Sprintf(" %s, connection %d: %s", report.Printable(c.Capture), c.ID, c.Start.UTC().Format("2006-01-02 15:04:05.000000 UTC")),
-		fmt.Sprintf(" A, the client (by %v), is %v", c.RoleBasis, l.script.A),
-		fmt.Sprintf(" B, the server, is %v", l.script.B),
+		" A is the client, by " + map[track.RoleBasis]string{
+			track.BySYN: "its SYN", track.BySYNACK: "the SYN,ACK sent to it",
+			track.ByPort: "the port numbers", track.ByFirst: "being seen first",
+		}[c.RoleBasis],
 	}
 	for i := range c.Findings {
 		f := &c.Findings[i]
@@ -253,6 +259,7 @@ func (l *ladder) Close() error                  { return nil }
 func joinFrames(f []uint64) string { return strings.Trim(fmt.Sprint(f), "[]") }
 
 func (l *ladder) print(w io.Writer, color bool) error {
+	widen(l.script.Steps)
 	var b strings.Builder
 	n := 0
 	for line := range strings.Lines(l.script.String()) {
@@ -279,11 +286,25 @@ func (l *ladder) print(w io.Writer, color bool) error {
 	return err
 }
 
+// widen pads the times so that the columns behind them are straight.
+func widen(steps []script.Step) {
+	width := 0
+	for i := range steps {
+		width = max(width, len(steps[i].Time))
+	}
+	for i := range steps {
+		steps[i].Time = fmt.Sprintf("%-*s", width, steps[i].Time)
+	}
+}
+
 // paintOf returns the colour of a line: red for resets, yellow for what is
 // noteworthy, green for SYN and FIN.
 func paintOf(st *script.Step) string {
 	flags, _, _ := strings.Cut(st.What, " ")
 	_, noted, _ := strings.Cut(st.Note, " ")
+	if strings.Contains(flags, "S") && !strings.Contains(noted, "retrans") {
+		noted = "" // options
+	}
 	switch {
 	case strings.HasPrefix(st.What, "("):
 		return "\x1b[2m"
@@ -297,8 +318,8 @@ func paintOf(st *script.Step) string {
 	return ""
 }
 
-// segmentText writes the segment in the notation of package script, without what
-// would be noise on every line: timestamps are told of SYNs only.
+// segmentText writes the segment in the notation of package script. Options are
+// left to the notes: they would make every line as wide as the longest.
 func segmentText(seg *decode.Segment, snd, rcv *origin) string {
 	var b strings.Builder
 	const letters = "FSRP.UEW" // in the order of the bits
@@ -316,13 +337,6 @@ func segmentText(seg *decode.Segment, snd, rcv *origin) string {
 		fmt.Fprintf(&b, " ack %d", rcv.relative(seg.Ack))
 	}
 	fmt.Fprintf(&b, " win %d", seg.Wnd)
-	var opts []string
-	if seg.Flags.Has(decode.SYN) {
-		opts = synOptions(seg)
-	}
-	if opts != nil {
-		fmt.Fprintf(&b, " <%s>", strings.Join(opts, ","))
-	}
 	return b.String()
 }
 
@@ -332,16 +346,16 @@ func synOptions(seg *decode.Segment) []string {
 		opts = append(opts, fmt.Sprintf("mss %d", seg.MSS))
 	}
 	if seg.Opts.Has(decode.OptScale) {
-		opts = append(opts, fmt.Sprintf("wscale %d", seg.Scale))
+		opts = append(opts, fmt.Sprintf("window scale %d", seg.Scale))
 	}
 	if seg.Opts.Has(decode.OptSACKPermitted) {
-		opts = append(opts, "sackOK")
+		opts = append(opts, "SACK permitted")
 	}
 	if seg.Opts.Has(decode.OptTimestamps) {
-		opts = append(opts, fmt.Sprintf("TS val %d ecr %d", seg.TSVal, seg.TSEcr))
+		opts = append(opts, "timestamps")
 	}
 	if seg.Opts.Has(decode.OptFastOpen) {
-		opts = append(opts, "tfo")
+		opts = append(opts, "fast open")
 	}
 	return opts
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Dur rounds d to what a person reads: four digits or so, never to 0.
+// Dur rounds d to what a person reads: four digits or so.
 func Dur(d time.Duration) time.Duration {
 	switch {
 	case d >= time.Minute:
@@ -15,7 +15,7 @@ func Dur(d time.Duration) time.Duration {
 	case d >= time.Millisecond:
 		return d.Round(10 * time.Microsecond)
 	default:
-		return d
+		return d.Round(time.Microsecond)
 	}
 }
 

@@ -1,0 +1,456 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"tcplife/decode"
+	"tcplife/decode/capture"
+	"tcplife/internal/script"
+	"tcplife/report/anomaly"
+	"tcplife/report/schema"
+	"tcplife/track"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens in testdata; read the diff before committing it")
+
+// hostile is a name that breaks what does not escape it.
+const hostile = "a\"\\\n\x1b[31m\x00\xff\u2028,\u009b=1.pcap"
+
+// readScripts returns the scripts in testdata/NAME.tcp.
+func readScripts(t testing.TB, names ...string) []*script.Script {
+	t.Helper()
+	var all []*script.Script
+	for _, n := range names {
+		text, err := os.ReadFile(filepath.Join("testdata", n+".tcp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := script.Parse(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s...)
+	}
+	return all
+}
+
+// play reports the scripts, a capture each, to the sink.
+func play(t testing.TB, sink Sink, name string, scripts ...*script.Script) {
+	t.Helper()
+	var sum Summary
+	var id uint64
+	checker := anomaly.NewChecker(anomaly.All)
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range scripts {
+		tr := track.New(track.Config{})
+		in := Capture{Name: name, Format: "pcap", LinkTypes: []string{"ethernet"}}
+		tr.Done = func(c *track.Conn) {
+			id++
+			conn := &Connection{Conn: c, ID: id, Capture: name, VLAN: []uint16{7}, Now: tr.Now(), Findings: checker.Check(c, tr.Now())}
+			in.Add(c)
+			sum.Connection(conn)
+			must(sink.Connection(conn))
+		}
+		for _, e := range s.Events(305419896, 2596069104) {
+			in.Count(&capture.Packet{Time: e.Time, Length: 60})
+			switch {
+			case e.Segment != nil:
+				tr.Segment(e.Segment)
+			case e.ICMP != nil:
+				tr.ICMP(e.ICMP)
+			default:
+				in.Skipped = []Skipped{{"udp", 1}}
+				tr.Tick(e.Time, e.Frame)
+			}
+		}
+		tr.Finish()
+		sum.Capture(&in)
+		must(sink.Capture(&in))
+	}
+	must(sink.Summary(&sum))
+	must(sink.Close())
+}
+
+func TestGoldens(t *testing.T) {
+	for _, g := range []struct {
+		golden, format string
+		opts           Options
+	}{
+		{"table-wide.txt", "table", Options{}},
+		{"table-80.txt", "table", Options{Width: 80, Limit: 100}},
+		{"table-color.txt", "table", Options{Color: true}},
+		{"summary.txt", "summary", Options{Width: 80}},
+		{"report.jsonl", "jsonl", Options{}},
+		{"report.json", "json", Options{}},
+		{"report.csv", "csv", Options{}},
+	} {
+		t.Run(g.golden, func(t *testing.T) {
+			var out bytes.Buffer
+			sink, err := New(g.format, &out, g.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			play(t, sink, "web.pcap", readScripts(t, "orderly", "stuck")...)
+			name := filepath.Join("testdata", g.golden)
+			if *update {
+				if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.String() != string(want) {
+				t.Errorf("got:\n%s\nwant:\n%s", out.String(), want)
+			}
+		})
+	}
+}
+
+func compileSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema.JSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("tcplife-1.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("tcplife-1.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestSchema holds every record to the schema, and to being one line of valid
+// JSON, whatever the names hold.
+func TestSchema(t *testing.T) {
+	s := compileSchema(t)
+	var out bytes.Buffer
+	sink := newJSONL(&out, Options{})
+	f := &Finding{Capture: hostile}
+	f.Rule, f.Severity, f.Suspect, f.Message = anomaly.CloseWait, anomaly.Error, anomaly.Attacker, hostile
+	f.Conns = []uint64{1, 2}
+	if err := sink.Finding(f); err != nil {
+		t.Fatal(err)
+	}
+	play(t, sink, hostile, readScripts(t, "orderly", "stuck")...)
+	types := map[string]int{}
+	for line := range strings.Lines(out.String()) {
+		for _, r := range line[:len(line)-1] {
+			if r < ' ' || 0x7f <= r && r < 0xa0 || r == '\u2028' {
+				t.Errorf("%q in %s", r, line)
+			}
+		}
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
+		if err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if err := s.Validate(doc); err != nil {
+			t.Errorf("%v: %s", err, line)
+		}
+		types[doc.(map[string]any)["type"].(string)]++
+		if !strings.HasPrefix(line, `{"type":"`) {
+			t.Errorf("type is not first: %s", line)
+		}
+	}
+	if types["connection"] != 2 || types["capture"] != 2 || types["finding"] != 1 || types["summary"] != 1 {
+		t.Errorf("records: %v", types)
+	}
+}
+
+// TestDocument holds the one document to the lines.
+func TestDocument(t *testing.T) {
+	s := compileSchema(t)
+	for _, names := range [][]string{nil, {"orderly"}, {"orderly", "stuck"}} {
+		var out bytes.Buffer
+		play(t, newJSON(&out, Options{}), hostile, readScripts(t, names...)...)
+		var doc struct {
+			Schema                          string
+			Captures, Connections, Findings []any
+			Summary                         any
+		}
+		if err := json.Unmarshal(out.Bytes(), &doc); err != nil {
+			t.Fatalf("%v:\n%s", err, out.String())
+		}
+		if doc.Schema != Schema || len(doc.Captures) != len(names) || len(doc.Connections) != len(names) {
+			t.Errorf("of %d scripts: %+v", len(names), doc)
+		}
+		for _, record := range append(append(doc.Captures, doc.Connections...), doc.Summary) {
+			if err := s.Validate(record); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestCSV holds the columns to the scalar fields of the JSON record, dotted.
+func TestCSV(t *testing.T) {
+	var rows, lines bytes.Buffer
+	scripts := readScripts(t, "orderly")
+	play(t, newCSV(&rows, Options{}), "web.pcap", scripts...)
+	play(t, newJSONL(&lines, Options{}), "web.pcap", scripts...)
+	record, _, _ := strings.Cut(lines.String(), "\n")
+	header, row, _ := strings.Cut(rows.String(), "\n")
+	keys, values := strings.Split(header, ","), strings.Split(strings.TrimSpace(row), ",")
+	if len(keys) != len(values) {
+		t.Fatalf("%d columns, %d values", len(keys), len(values))
+	}
+	scalars := map[string]string{}
+	flatten(t, "", record, scalars)
+	for i, k := range keys {
+		if want, ok := scalars[k]; !ok || want != values[i] {
+			t.Errorf("%s: %q in CSV, %q in JSON", k, values[i], want)
+		}
+		delete(scalars, k)
+	}
+	for k := range scalars {
+		t.Errorf("%s is not in CSV", k)
+	}
+}
+
+func flatten(t *testing.T, prefix, record string, to map[string]string) {
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(record), &m); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range m {
+		switch v[0] {
+		case '{':
+			flatten(t, prefix+k+".", string(v), to)
+		case '[':
+		default:
+			to[prefix+k] = strings.TrimPrefix(strings.Trim(string(v), `"`), "null")
+		}
+	}
+}
+
+// aConnection returns a finished connection that stays valid.
+func aConnection(t testing.TB) *Connection {
+	t.Helper()
+	tr := track.New(track.Config{})
+	var conn *Connection
+	tr.Done = func(c *track.Conn) {
+		now := tr.Now()
+		findings := anomaly.NewChecker(anomaly.All).Check(c, now)
+		conn = &Connection{Conn: c, ID: 1, Capture: "web.pcap", Now: now, Findings: findings}
+	}
+	for _, e := range readScripts(t, "stuck")[0].Events(1, 2) {
+		if e.Segment != nil {
+			tr.Segment(e.Segment)
+		} else {
+			tr.Tick(e.Time, e.Frame)
+		}
+	}
+	tr.Finish()
+	return conn
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestAllocations holds a record to costing none, whatever the tracker needs to
+// tell an end's transitions.
+func TestAllocations(t *testing.T) {
+	c := aConnection(t)
+	tracker := testing.AllocsPerRun(100, func() {
+		for _, e := range c.Ends() {
+			e.Transitions()
+			if m := e.MayBe(c.Now); m != 0 {
+				m.List()
+			}
+		}
+	})
+	for _, format := range []string{"jsonl", "csv"} {
+		sink, err := New(format, discard{}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := testing.AllocsPerRun(100, func() {
+			if err := sink.Connection(c); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n > tracker {
+			t.Errorf("%s: %v allocations a record, of which the tracker's are %v", format, n, tracker)
+		}
+	}
+}
+
+func BenchmarkJSONL(b *testing.B) {
+	c := aConnection(b)
+	sink := newJSONL(discard{}, Options{})
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := sink.Connection(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestClock(t *testing.T) {
+	var k clock
+	for _, ns := range []int64{0, 1, 999999999, 1e9, -1, -1e9, 1795176000000000001, 1<<63 - 1, -1 << 62} {
+		want := time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000000000Z")
+		if got := string(k.append(nil, capture.Time(ns))); got != want {
+			t.Errorf("%d: got %s, want %s", ns, got, want)
+		}
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	for ns, want := range map[int64]string{
+		0: "0", 1: "0.000000001", 1e9: "1", 1234567000: "1.234567", -500000000: "-0.5", 90e9: "90",
+	} {
+		if got := string(appendSeconds(nil, ns)); got != want {
+			t.Errorf("%d: got %s, want %s", ns, got, want)
+		}
+	}
+}
+
+// TestCommunityID has an example of github.com/corelight/community-id-spec in
+// both directions.
+func TestCommunityID(t *testing.T) {
+	for _, test := range []struct {
+		client, server netip.AddrPort
+		want           string
+	}{
+		{netip.MustParseAddrPort("128.232.110.120:34855"), netip.MustParseAddrPort("66.35.250.204:80"), "1:LQU9qZlK+B5F3KDmev6m5PMibrg="},
+		{netip.MustParseAddrPort("66.35.250.204:80"), netip.MustParseAddrPort("128.232.110.120:34855"), "1:LQU9qZlK+B5F3KDmev6m5PMibrg="},
+	} {
+		tr := track.New(track.Config{})
+		tr.Done = func(c *track.Conn) {
+			var s scratch
+			if got := string(s.communityID(&Connection{Conn: c})); got != test.want {
+				t.Errorf("%v to %v: got %s, want %s", test.client, test.server, got, test.want)
+			}
+		}
+		tr.Segment(&decode.Segment{
+			Frame: 1, Flags: decode.SYN,
+			Src: test.client.Addr().As16(), SrcPort: test.client.Port(),
+			Dst: test.server.Addr().As16(), DstPort: test.server.Port(),
+		})
+		tr.Finish()
+	}
+}
+
+// TestFlood holds the table to a row for many attempts, and to bounded memory
+// and rows whatever the number of servers.
+func TestFlood(t *testing.T) {
+	var out bytes.Buffer
+	sink := newTable(&out, Options{Limit: 10}).(*table)
+	var sum Summary
+	tr := track.New(track.Config{})
+	checker := anomaly.NewChecker(anomaly.All)
+	tr.Done = func(c *track.Conn) {
+		conn := &Connection{Conn: c, ID: c.ID, Capture: "flood.pcap", Now: tr.Now(), Findings: checker.Check(c, tr.Now())}
+		sum.Connection(conn)
+		if err := sink.Connection(conn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const flood, scan = 500, 3 * maxServers
+	for i := range flood + scan {
+		seg := &decode.Segment{
+			Time: capture.Time(i) * 1e6, Frame: uint64(i + 1), Flags: decode.SYN, SrcPort: 40000,
+			Src: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).As16(),
+			Dst: netip.AddrFrom4([4]byte{10, 2, 0, 1}).As16(), DstPort: 80,
+		}
+		if i >= flood {
+			seg.DstPort = uint16(1000 + i)
+		}
+		tr.Segment(seg)
+	}
+	tr.Tick(1e11, flood+scan+1)
+	tr.Finish()
+	if err := sink.Summary(&sum); err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "×500") {
+		t.Errorf("no row for the flood:\n%s", out.String())
+	}
+	if n := strings.Count(out.String(), "\n"); n > 70 {
+		t.Errorf("%d lines", n)
+	}
+	if n := len(sum.servers.m); n > 2*maxServers {
+		t.Errorf("%d servers kept", n)
+	}
+	servers, rest := sum.Servers()
+	total := rest
+	for _, v := range servers {
+		total += v.Connections
+	}
+	if servers[0].Port != 80 || total != sum.Connections || sum.Connections != flood+scan {
+		t.Errorf("busiest server %d, %d of %d connections", servers[0].Port, total, sum.Connections)
+	}
+}
+
+// TestHostileNames holds what people see to being printable.
+func TestHostileNames(t *testing.T) {
+	for _, format := range []string{"table", "summary", "csv"} {
+		var out bytes.Buffer
+		sink, err := New(format, &out, Options{Width: 80})
+		if err != nil {
+			t.Fatal(err)
+		}
+		play(t, sink, hostile, readScripts(t, "orderly")...)
+		for _, r := range out.String() {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Errorf("%s: %q in\n%s", format, r, out.String())
+			}
+		}
+	}
+}
+
+// TestNarrow holds the table to the width of the terminal.
+func TestNarrow(t *testing.T) {
+	for _, width := range []int{80, 100, 132, 200} {
+		var out bytes.Buffer
+		play(t, newTable(&out, Options{Width: width, Color: true}), "web.pcap", readScripts(t, "orderly", "stuck")...)
+		for line := range strings.Lines(out.String()) {
+			if n := twwidth.Width(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("width %d: %d columns: %s", width, n, line)
+			}
+		}
+	}
+}
+
+func TestFormats(t *testing.T) {
+	if _, err := New("xml", discard{}, Options{}); err == nil || !strings.Contains(err.Error(), "table, summary, jsonl, json, csv") {
+		t.Errorf("error %v does not list the formats", err)
+	}
+}
+
+func TestOctets(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0", 999: "999", 1000: "1.0k", 9949: "9.9k", 9950: "10k", 999499: "999k", 999500: "1.0M",
+		1<<64 - 1: "18E",
+	} {
+		if got := octets(n); got != want {
+			t.Errorf("%d: got %s, want %s", n, got, want)
+		}
+	}
+}
