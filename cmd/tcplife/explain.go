@@ -88,10 +88,10 @@ func explain(cmd *cobra.Command, files []string, id uint64, config track.Config,
 		if failed {
 			return errTold
 		}
-		return fmt.Errorf("no connection %d: there are %d", id, a.summary.Connections)
+		return fmt.Errorf("no connection %d: the files hold %d", id, a.summary.Connections)
 	}
 	if err := l.print(cmd.OutOrStdout(), color); err != nil {
-		return err
+		return fmt.Errorf("writing the report: %w", err)
 	}
 	if failed {
 		return errTold
@@ -193,15 +193,11 @@ func sinceText(ns int64) string {
 		sign, ns = "-", -ns
 	}
 	us := (ns + 500) / 1000
-	s := fmt.Sprintf("%d.%06d", us/1e6, us%1e6)
-	s = strings.TrimPrefix(s, "0")
-	if t := strings.TrimRight(s, "0"); !strings.HasSuffix(t, ".") {
-		return sign + t
-	}
 	if us == 0 {
 		return sign + ".000"
 	}
-	return sign + strings.TrimRight(s, ".0")
+	s := fmt.Sprintf("%d.%06d", us/1e6, us%1e6)
+	return sign + strings.TrimPrefix(strings.TrimSuffix(strings.TrimRight(s, "0"), "."), "0")
 }
 
 // Connection takes the finished connection, if it is the wanted one.
@@ -246,7 +242,7 @@ func (l *ladder) Connection(c *report.Connection) error {
 	}
 	for i := range c.Findings {
 		f := &c.Findings[i]
-		l.findings = append(l.findings, fmt.Sprintf("# %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, joinFrames(f.Packets)))
+		l.findings = append(l.findings, fmt.Sprintf("= %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, joinFrames(f.Packets)))
 	}
 	return nil
 }

@@ -39,6 +39,9 @@ type rootFlags struct {
 	noProgress bool
 }
 
+// extra is commands of other build configurations.
+var extra []*cobra.Command
+
 func newRoot() *cobra.Command {
 	var f rootFlags
 	cmd := &cobra.Command{
@@ -71,6 +74,7 @@ func newRoot() *cobra.Command {
 	fs.BoolVar(&f.noProgress, "no-progress", false, "no progress on standard error")
 	complete(cmd, "format", report.Formats())
 	cmd.AddCommand(newExplain(), newRules(), newSchema())
+	cmd.AddCommand(extra...)
 	return cmd
 }
 
@@ -168,6 +172,9 @@ func (f *rootFlags) run(cmd *cobra.Command, files []string) (err error) {
 	}
 	if a.progress != nil {
 		a.progress.stop()
+	}
+	if failed && a.summary.Captures == 0 {
+		return errTold // there is nothing to report on
 	}
 	if err := a.close(); err != nil {
 		return fmt.Errorf("writing the report: %w", err)

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tcplife/internal/script"
+)
+
+// writePcap makes a capture of n half-open handshakes and returns its name.
+func writePcap(t *testing.T, n int) string {
+	t.Helper()
+	scripts, err := script.Parse(strings.Repeat("0 --> S 0:0(0)\n+.1 <-- S. 0:0(0) ack 1\n+5 (udp)\n\n", n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "a.pcap")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(script.WritePcap(f, 1, 2, scripts...), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+type failing struct{ err error }
+
+func (w failing) Write([]byte) (int, error) { return 0, w.err }
+
+// TestWriteErrors: a reader that has seen enough (| head) is no trouble, a full
+// disk is.
+func TestWriteErrors(t *testing.T) {
+	name := writePcap(t, 1)
+	for _, args := range [][]string{{name}, {"-f", "jsonl", name}, {"-f", "csv", name, name}, {"-f", "json", name}, {"explain", name, "-c", "1"}} {
+		for _, test := range []struct {
+			err    error
+			status int
+			stderr string
+		}{
+			{syscall.EPIPE, statusOK, ""},
+			{syscall.ENOSPC, statusTrouble, "tcplife: writing the report: no space left on device\n"},
+		} {
+			var stderr bytes.Buffer
+			if got := run(args, failing{test.err}, &stderr); got != test.status || stderr.String() != test.stderr {
+				t.Errorf("%v, %v: status %d, %q on stderr", args, test.err, got, stderr.String())
+			}
+		}
+	}
+}
+
+// TestQuiet: warnings are on stderr, and --quiet leaves them out.
+func TestQuiet(t *testing.T) {
+	name := writePcap(t, 1)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[4] = 3 // the major version
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	if status := run([]string{name}, io.Discard, &stderr); status != statusOK || !strings.HasPrefix(stderr.String(), "tcplife: "+name+": pcap version 3.4") {
+		t.Errorf("status %d, %q on stderr", status, stderr.String())
+	}
+	stderr.Reset()
+	if status := run([]string{"-q", name}, io.Discard, &stderr); status != statusOK || stderr.Len() > 0 {
+		t.Errorf("--quiet: status %d, %q on stderr", status, stderr.String())
+	}
+}
+
+type halfRead struct{}
+
+func (halfRead) Progress() (read, size int64) { return 50e6, 100e6 }
+
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out)
+	p.show(time.Second) // nothing is read yet
+	p.source.Store(&measured{"a.pcap", halfRead{}})
+	p.packets.Add(1000)
+	p.show(2 * time.Second)
+	p.clear()
+	p.stop()
+	p.stop()
+	if got, want := out.String(), "\r\x1b[Ka.pcap: 50 MB of 100 MB (50 %), 1000 packets, 500/s\r\x1b[K"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
