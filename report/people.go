@@ -97,8 +97,6 @@ func short(d time.Duration) string {
 
 func clockTime(t capture.Time) string { return t.UTC().Format("15:04:05.000") }
 
-func date(t capture.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
-
 // ending tells how a connection ended: its outcome, and whose doing it was.
 func ending(c *Connection) string {
 	switch o := OutcomeOf(c.Conn); o {

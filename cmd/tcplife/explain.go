@@ -107,8 +107,6 @@ type ladder struct {
 	script   script.Script
 	base     [2]origin
 	last     capture.Time
-	end      capture.Time // of the capture
-	header   []string
 	findings []string
 	taken    int // withdrawals told
 }

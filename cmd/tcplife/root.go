@@ -58,9 +58,7 @@ func newRoot() *cobra.Command {
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.run(cmd, args)
-		},
+		RunE:          f.run,
 	}
 	cmd.SetVersionTemplate("tcplife {{.Version}}\n")
 	fs := cmd.Flags()

@@ -1,0 +1,44 @@
+# What must be installed: Go. The rest is fetched.
+
+export CGO_ENABLED ?= 0
+GOFUMPT       = go run mvdan.cc/gofumpt@v0.12.0
+GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME     ?= 10s
+
+.PHONY: build test race lint fmt fuzz cross update lab man clean
+
+build: ## the program, as ./tcplife
+	go build -trimpath ./cmd/tcplife
+
+test:
+	go test ./...
+
+race:
+	CGO_ENABLED=1 go test -race ./...
+
+lint:
+	go vet ./...
+	$(GOLANGCI_LINT) run ./...
+
+fmt:
+	$(GOFUMPT) -w .
+
+fuzz: ## every fuzz target for FUZZTIME
+	.ci/fuzz $(FUZZTIME)
+
+cross: ## the platforms that must build without cgo, into dist/
+	.ci/cross
+
+update: ## rewrite goldens, script answers and the README's output; then read the diff
+	go test ./... -update
+	git diff --stat
+
+lab: ## record testdata/pcaps again; needs root on Linux
+	go run ./internal/lab -o testdata/pcaps
+	go test ./cmd/tcplife -update
+
+man: ## the man pages, into man/
+	go run -tags man ./cmd/tcplife man man
+
+clean:
+	rm -rf tcplife dist man
