@@ -99,8 +99,10 @@ func unnamed(err error) error {
 // NewReader returns a Reader of the capture file that src yields. It reads ahead,
 // but Next waits for no more than the packet that it returns, so src may be a pipe
 // that a capturing program writes to.
-func NewReader(src io.Reader) (*Reader, error) {
-	r := &Reader{src: src, buf: make([]byte, bufferSize), lastLink: ^uint32(0)}
+func NewReader(src io.Reader) (*Reader, error) { return newReader(src, bufferSize) }
+
+func newReader(src io.Reader, size int) (*Reader, error) {
+	r := &Reader{src: src, buf: make([]byte, size), lastLink: ^uint32(0)}
 	if err := r.start(); err != nil {
 		return nil, err
 	}
@@ -276,7 +278,7 @@ func (r *Reader) fillSlow(n int) error {
 			return io.ErrUnexpectedEOF
 		}
 		if r.end == len(r.buf) { // grown by what was read, not by what the file says
-			buf := make([]byte, min(2*len(r.buf), max(n, bufferSize)))
+			buf := make([]byte, min(2*len(r.buf), n))
 			copy(buf, r.buf)
 			r.buf = buf
 		}
