@@ -30,7 +30,7 @@ cross: ## the platforms that must build without cgo, into dist/
 	.ci/cross
 
 update: ## rewrite goldens, script answers and the README's output; then read the diff
-	go test ./... -update
+	go test ./track ./report ./report/anomaly ./cmd/tcplife -update
 	git diff --stat
 
 lab: ## record testdata/pcaps again; needs root on Linux
