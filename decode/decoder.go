@@ -93,8 +93,8 @@ type Decoder struct {
 // NewDecoder returns a Decoder.
 func NewDecoder() *Decoder { return &Decoder{} }
 
-// Decode decodes p, which it does not keep. Bad input is data: whatever p holds,
-// there is a result.
+// Decode decodes p, which it uses only until it returns. Bad input is data:
+// whatever p holds, there is a result.
 func (d *Decoder) Decode(p *capture.Packet) Result {
 	d.pkt = p
 	d.context, d.tags, d.tunnels = 0, 0, 0

@@ -94,6 +94,9 @@ func (d *Decoder) fragment(g *datagram, id uint32, offset int, more bool) Result
 		return skip(SkipMalformed)
 	}
 	end := offset + g.length
+	if r.done && (end > r.total || !more && end != r.total) { // of another with its identification
+		*r = reassembly{key: key, time: d.pkt.Time}
+	}
 	switch {
 	case g.length == 0, end > 1<<16-1, more && g.length%8 != 0,
 		r.total != 0 && (end > r.total || !more && end != r.total),
@@ -160,8 +163,10 @@ func (d *Decoder) reassembled(r *reassembly, g *datagram) Result {
 		return skip(SkipMalformed) // made to get past filters (RFC 1858 §3)
 	}
 	res := d.segment(&w)
-	d.Segment.Wire = r.wire
-	d.Segment.Cut = r.cut
+	if res.Kind == AsSegment {
+		d.Segment.Wire = r.wire
+		d.Segment.Cut = r.cut
+	}
 	return res
 }
 

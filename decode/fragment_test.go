@@ -106,6 +106,12 @@ func TestFragments(t *testing.T) {
 			segment(1000, 552, 480),
 		},
 		{
+			"another with its identification, at once", whole,
+			[]part{{0, 552, false}, {552, 1000, true}, {552, 1032, true}, {0, 552, false}},
+			[]Skip{SkipFragment, SkipNone, SkipFragment, SkipNone},
+			segment(968, 552, 448),
+		},
+		{
 			"a copy that is shorter", whole,
 			[]part{{0, 552, false}, {0, 64, false}, {552, 1032, true}},
 			[]Skip{SkipFragment, SkipFragment, SkipNone},
@@ -175,7 +181,7 @@ func TestFragments(t *testing.T) {
 				if r.Skip != c.want[i] {
 					t.Errorf("fragment %d: %q, want %q", i+1, r.Skip, c.want[i])
 				}
-				if r.Kind == AsSegment {
+				if r.Kind == AsSegment && i == slices.Index(c.want, SkipNone) {
 					c.seg.Frame, c.seg.Time = p.Frame, p.Time
 					if diff := cmp.Diff(c.seg, d.Segment); diff != "" {
 						t.Errorf("(-want +got):\n%s", diff)
@@ -422,7 +428,7 @@ func FuzzFragments(f *testing.F) {
 		d, again := NewDecoder(), NewDecoder()
 		var now capture.Time
 		wire := 0
-		for ; len(script) >= 3; script = script[3:] {
+		for script = script[:min(len(script), 300)]; len(script) >= 3; script = script[3:] {
 			what, from, n := script[0], int(script[1]), int(script[2])
 			now = now.Add(time.Duration(what&7) * time.Second)
 			p := part{from: from * 8, to: from*8 + n, last: what&0x40 != 0}

@@ -2,7 +2,7 @@ package decode
 
 import "encoding/binary"
 
-// tunnelled decodes b, of which wire octets were sent, inside a tunnel.
+// tunnelled enters a tunnel, and reports whether that is not one too many.
 func (d *Decoder) tunnelled(kind layerKind, value uint32) bool {
 	d.tunnels++
 	d.enter(kind, value)

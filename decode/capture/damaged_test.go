@@ -279,6 +279,37 @@ func TestSimplePacketTime(t *testing.T) {
 	}
 }
 
+// TestFrameNumbers holds that frames are numbered as Wireshark 4.0 numbers them:
+// some blocks that are no packets count.
+func TestFrameNumbers(t *testing.T) {
+	r, err := NewReader(bytes.NewReader(slices.Concat(
+		head(), good(),
+		ng.block(4, ng.words(0)), // names
+		ng.block(blockCustom, ng.words(32473)),
+		good(),
+		ng.block(blockJournal, []byte("MESSAGE=hi\n")),
+		ng.block(blockCustomNoCopy, ng.words(32473)),
+		ng.block(77),
+		good(), good()[:20],
+	)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	var p Packet
+	for err == nil {
+		if err = r.Next(&p); err == nil {
+			got = append(got, p.Frame)
+		}
+	}
+	if want := []uint64{1, 3, 6}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if err.Error() != "frame 7: unexpected EOF" {
+		t.Error(err)
+	}
+}
+
 func TestInfo(t *testing.T) {
 	statistics := func(id uint32, recv, ifdrop, osdrop byte) []byte {
 		n := func(code uint16, v byte) []byte { return ng.option(code, v, 0, 0, 0, 0, 0, 0, 0) }
@@ -301,7 +332,7 @@ func TestInfo(t *testing.T) {
 		err = r.Next(&p)
 	}
 	want := Info{
-		Format: "pcapng", Frames: 4, Bytes: int64(len(file)),
+		Format: "pcapng", Packets: 4, Bytes: int64(len(file)),
 		LinkTypes: []uint32{1, 276}, Interfaces: 3, Received: 97, Dropped: 9,
 	}
 	if diff := cmp.Diff(want, r.Info()); diff != "" {

@@ -17,6 +17,9 @@ const (
 	blockSimplePacket   = 3
 	blockStatistics     = 5
 	blockPacket         = 6
+	blockJournal        = 9
+	blockCustom         = 0x00000bad
+	blockCustomNoCopy   = 0x40000bad
 	blockSection        = 0x0a0d0d0a
 )
 
@@ -195,6 +198,11 @@ func (r *Reader) nextPcapng(p *Packet) error {
 			err = r.interfaceBlock()
 		case blockStatistics:
 			err = r.statisticsBlock()
+		case blockJournal, blockCustom, blockCustomNoCopy:
+			// No packets, but Wireshark gives them frame numbers.
+			if err = r.unknown(); err == nil {
+				r.frame++
+			}
 		default:
 			err = r.unknown()
 		}

@@ -49,8 +49,9 @@ type Reader struct {
 	pcap   pcapFile
 	ng     pcapngFile
 
-	frames   uint64
-	last     Time // of the packet before
+	packets  uint64 // returned
+	frame    uint64 // number of the last frame
+	last     Time   // of the packet before
 	lastLink uint32
 	links    [1 << 16 / 64]uint64 // bit set of link types
 	warnings []string
@@ -184,14 +185,15 @@ func (r *Reader) Next(p *Packet) error {
 	}
 	if err := r.next(r, p); err != nil {
 		if err != io.EOF {
-			err = fmt.Errorf("frame %d: %w", r.frames+1, err)
+			err = fmt.Errorf("frame %d: %w", r.frame+1, err)
 		}
 		r.err = err
 		*p = Packet{}
 		return err
 	}
-	r.frames++
-	p.Frame = r.frames
+	r.packets++
+	r.frame++
+	p.Frame = r.frame
 	if p.LinkType != r.lastLink {
 		r.lastLink = p.LinkType
 		r.links[p.LinkType/64] |= 1 << (p.LinkType % 64)
@@ -216,7 +218,7 @@ func (r *Reader) Progress() (read, size int64) { return r.read.Load(), r.size }
 // Info is what a file says of itself, as far as it was read.
 type Info struct {
 	Format     string   // "pcap" or "pcapng"
-	Frames     uint64   // packets read
+	Packets    uint64   // read
 	Bytes      int64    // octets read
 	Size       int64    // of the file; 0 if it has none
 	LinkTypes  []uint32 // of the packets read, in ascending order
@@ -230,7 +232,7 @@ type Info struct {
 func (r *Reader) Info() Info {
 	i := Info{
 		Format:     r.format,
-		Frames:     r.frames,
+		Packets:    r.packets,
 		Bytes:      r.read.Load(),
 		Size:       r.size,
 		Interfaces: 1,

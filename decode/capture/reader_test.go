@@ -50,7 +50,7 @@ func containers() map[string][]byte {
 		files["pcapng obsolete packets "+o.name] = obsolete
 
 		padded := ng.section(1, 2)
-		padded = append(padded, ng.block(0x0bad, []byte("custom"))...)
+		padded = append(padded, ng.block(10, []byte("secrets"))...)
 		padded = append(padded, ng.iface(147, 0)...)
 		padded = append(padded, ng.iface(1, 0, ng.option(1, []byte("a comment")...), ng.option(optIfTsresol, 6))...)
 		for _, p := range samples {
@@ -88,8 +88,8 @@ func readAll(src io.Reader) ([]sample, error) {
 			}
 			return got, err
 		}
-		if want := uint64(len(got) + 1); p.Frame != want {
-			return got, fmt.Errorf("frame number %d, want %d", p.Frame, want)
+		if least := uint64(len(got) + 1); p.Frame < least {
+			return got, fmt.Errorf("frame number %d of packet %d", p.Frame, least)
 		}
 		got = append(got, sample{p.Time, p.LinkType, p.Length, string(p.Data)})
 	}
@@ -270,7 +270,7 @@ func TestOpen(t *testing.T) {
 		t.Errorf("progress is %d of %d, want %d of the same", read, size, len(file))
 	}
 	want := Info{
-		Format: "pcap", Frames: uint64(len(samples)), Bytes: int64(len(file)), Size: int64(len(file)),
+		Format: "pcap", Packets: uint64(len(samples)), Bytes: int64(len(file)), Size: int64(len(file)),
 		LinkTypes: []uint32{1}, Interfaces: 1,
 	}
 	if diff := cmp.Diff(want, r.Info()); diff != "" {
@@ -453,7 +453,7 @@ func FuzzReader(f *testing.F) {
 		}
 		switch {
 		case err == io.EOF, errors.Is(err, ErrFormat) && len(packets) == 0:
-		case strings.HasPrefix(err.Error(), fmt.Sprintf("frame %d: ", len(packets)+1)):
+		case strings.HasPrefix(err.Error(), "frame "):
 		case strings.HasPrefix(err.Error(), "file header: ") && len(packets) == 0:
 		default:
 			t.Errorf("after %d packets: %v", len(packets), err)
