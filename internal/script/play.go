@@ -74,7 +74,7 @@ func (g *segment) decoded(isn, peer uint32) *decode.Segment {
 	}
 	high := g.ack
 	for _, b := range g.sack {
-		if b[0] > g.ack && b[1] > high {
+		if b[1] > high {
 			high = b[1]
 			d.Opts |= decode.OptSACK
 			d.SACKEdge = peer + uint32(b[1])
