@@ -106,11 +106,11 @@ func be16(v int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(v)) }
 
 // encapsulations returns an IP packet in everything that may lie around it.
 func encapsulations(ip []byte) []encapsulation {
-	typ, version := 0x0800, "04"
+	typ, version, ppp := 0x0800, "04", "0021"
 	family := map[string]byte{"": 2}
 	raw := uint32(linkIPv4)
 	if ip[0]>>4 == 6 {
-		typ, version, raw = 0x86dd, "29", linkIPv6
+		typ, version, raw, ppp = 0x86dd, "29", linkIPv6, "0057"
 		family = map[string]byte{" Linux": 10, " NetBSD": 24, " FreeBSD": 28, " Darwin": 30}
 	}
 	mac := unhex("020000000002 020000000001")
@@ -151,6 +151,16 @@ func encapsulations(ip []byte) []encapsulation {
 		{"raw, BSD", linkRawBSD, ip, Context{}},
 		{"raw, OpenBSD", linkRawOBSD, ip, Context{}},
 		{"raw, one version", raw, ip, Context{}},
+		{"PPPoE", linkEthernet, join(mac, unhex("8864 11 00 0001"), be16(2+len(ip)), unhex(ppp), ip), Context{}},
+		{"PPPoE, its length a lie", linkEthernet, join(mac, unhex("8864 11 00 0001 0004"), unhex(ppp), ip), Context{}},
+		{"PPPoE alone", linkPPPoE, join(unhex("11 00 0001"), be16(2+len(ip)), unhex(ppp), ip), Context{}},
+		{"PPP", linkPPP, join(unhex(ppp), ip), Context{}},
+		{"PPP, protocol compressed", linkPPP, join(unhex(ppp[2:]), ip), Context{}},
+		{"PPP in HDLC", linkPPPHDLC, join(unhex("ff03"), unhex(ppp), ip), Context{}},
+		{"PPP with MPLS", linkPPPHDLC, join(unhex("ff03 0281 00001140"), ip), Context{}},
+		{"Cisco HDLC", linkCHDLC, join(unhex("0f00"), be16(typ), ip), Context{}},
+		{"MPLS, two labels in a VLAN", linkEthernet, join(mac, unhex("8100 0064 8847 00001040 00002140"), ip), Context{VLANs: []uint16{100}}},
+		{"MPLS, multicast", linkEthernet, join(mac, unhex("8848 00002140"), ip), Context{}},
 		{"VXLAN", linkRaw, vxlan(4789, "000064"), Context{Tunnel: "vxlan:100"}},
 		{"VXLAN on Linux's port", linkRaw, vxlan(8472, "ffffff"), Context{Tunnel: "vxlan:16777215"}},
 		{"IPv4 in IPv4 in a VLAN", linkEthernet, join(mac, unhex("8100 0007 0800"), outer(version, ip)), Context{VLANs: []uint16{7}, Tunnel: tunnel}},

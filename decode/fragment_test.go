@@ -202,6 +202,48 @@ func TestPingOfDeath(t *testing.T) {
 	}
 }
 
+// TestTooManyPieces holds that a datagram in more pieces than are kept is given up.
+func TestTooManyPieces(t *testing.T) {
+	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 1000)))
+	d := NewDecoder()
+	for i := range maxPieces + 1 {
+		want := SkipFragment
+		if i == maxPieces {
+			want = SkipMalformed
+		}
+		b := fragment4(ip, part{16 * i, 16*i + 8, false})
+		if r := decodeOne(t, d, testPacket(linkRaw, b)); r.Skip != want {
+			t.Errorf("piece %d: %q, want %q", i+1, r.Skip, want)
+		}
+	}
+}
+
+// TestFragmentsInside holds that what a datagram turns out to be, once it is
+// complete, need not be a segment.
+func TestFragmentsInside(t *testing.T) {
+	for _, c := range []struct {
+		name, datagram string // beginning with destination options
+		want           Skip
+	}{
+		{"UDP", "11 00 010400000000 0035 9c40 0018 0000 00000000 00000000 00000000 00000000", SkipFragment},
+		{"another fragment", "2c 00 010400000000 06 00 0001 00000001 9c40 01bb 00000fa1 00000065 5010 0100", SkipMalformed},
+		{"a header past its end", "3c ff 010400000000 00000000 00000000 00000000 00000000 00000000 00000000", SkipMalformed},
+	} {
+		data := unhex(c.datagram)
+		ip := slices.Concat(unhex("60000000 0000 3c 40"), client6, server6, data)
+		d := NewDecoder()
+		for _, part := range parts(len(data), 16) {
+			want := SkipFragment
+			if part.last {
+				want = c.want
+			}
+			if r := decodeOne(t, d, testPacket(linkRaw, fragment6(ip, part))); r.Skip != want {
+				t.Errorf("%s: %q, want %q", c.name, r.Skip, want)
+			}
+		}
+	}
+}
+
 // TestFragmentsOther counts fragments of other protocols as theirs.
 func TestFragmentsOther(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 100)))

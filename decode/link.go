@@ -11,9 +11,13 @@ import (
 const (
 	linkNull     = 0
 	linkEthernet = 1
+	linkPPP      = 9
 	linkRawBSD   = 12 // DLT_RAW of most systems, written by programs that do not map it
 	linkRawOBSD  = 14 // DLT_RAW of OpenBSD
+	linkPPPHDLC  = 50
+	linkPPPoE    = 51
 	linkRaw      = 101
+	linkCHDLC    = 104
 	linkLoop     = 108
 	linkSLL      = 113
 	linkIPv4     = 228
@@ -29,6 +33,9 @@ const (
 	etherQinQ  = 0x88a8 // IEEE 802.1ad
 	etherQinQ1 = 0x9100 // before 802.1ad
 	etherQinQ2 = 0x9200 // likewise
+	etherPPPoE = 0x8864 // of a session
+	etherMPLS  = 0x8847
+	etherMPLSm = 0x8848 // multicast
 
 	etherLLC = 0 // gopacket's, for a length in place of a type
 
@@ -53,6 +60,12 @@ func (d *Decoder) link(typ uint32, b []byte, wire int) Result {
 		return d.ip(b, wire)
 	case linkNull, linkLoop:
 		return d.loopback(b, wire)
+	case linkPPP, linkPPPHDLC:
+		return d.ppp(b, wire)
+	case linkPPPoE:
+		return d.pppoe(b, wire)
+	case linkCHDLC:
+		return d.ciscoHDLC(b, wire)
 	}
 	return skip(SkipLinkType)
 }
@@ -128,6 +141,10 @@ func (d *Decoder) ethertype(typ uint16, b []byte, wire int) Result {
 			}
 		case etherLLC:
 			return d.llcSNAP(b, wire)
+		case etherPPPoE:
+			return d.pppoe(b, wire)
+		case etherMPLS, etherMPLSm:
+			return d.mpls(b, wire)
 		default:
 			return skip(SkipNotIP)
 		}

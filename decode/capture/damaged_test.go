@@ -90,6 +90,16 @@ var damaged = []struct {
 		"frame 1: captured length 5 is more than its block of 36 holds",
 	},
 	{
+		"statistics too short for their fields",
+		slices.Concat(head(), good(), ng.block(blockStatistics, make([]byte, 8))), 1,
+		"frame 2: block length 20 is less than the 24 its type needs",
+	},
+	{
+		"simple packet without a length",
+		slices.Concat(head(), good(), ng.block(blockSimplePacket)), 1,
+		"frame 2: block length 12 is less than the 16 its type needs",
+	},
+	{
 		"simple packet longer than its block",
 		slices.Concat(head(), good(), ng.simplePacket(64, "abcd")), 1,
 		"frame 2: captured length 64 is more than its block of 20 holds",
@@ -231,6 +241,12 @@ func TestOddities(t *testing.T) {
 			one, "statistics of an interface that is not described",
 		},
 		{
+			"statistics with options that are too short, and too long",
+			slices.Concat(head(), ng.block(blockStatistics, ng.words(0, 0, 0), ng.option(optIsbIfdrop, 1), ng.halves(optIsbIfrecv, 99)),
+				ng.packet(0, 1_000_002, 60, "abcd")),
+			one, "statistics with a damaged option",
+		},
+		{
 			"time after 2262",
 			slices.Concat(head(), ng.packet(0, math.MaxUint64, 60, "abcd")),
 			sample{math.MaxInt64, 1, 60, "abcd"},
@@ -369,6 +385,7 @@ func TestClock(t *testing.T) {
 		{0, -math.MaxInt64, math.MaxInt64, 0, true},
 		{0, math.MinInt64, 0, math.MinInt64, false},
 		{6, math.MaxInt64, math.MaxUint64, math.MaxInt64, false},
+		{0, -1, math.MaxUint64, math.MaxInt64, false},
 	} {
 		k := newClock(c.tsresol)
 		k.offset = c.offset

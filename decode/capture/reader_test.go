@@ -52,10 +52,11 @@ func containers() map[string][]byte {
 		padded := ng.section(1, 2)
 		padded = append(padded, ng.block(10, []byte("secrets"))...)
 		padded = append(padded, ng.iface(147, 0)...)
-		padded = append(padded, ng.iface(1, 0, ng.option(1, []byte("a comment")...), ng.option(optIfTsresol, 6))...)
+		padded = append(padded, ng.iface(1, 0, ng.option(1, []byte("a comment")...), ng.option(optIfTsresol, 6),
+			ng.option(optIfTsoffset, o.AppendUint64(nil, 1000)...))...)
 		for _, p := range samples {
 			padded = append(padded, ng.block(0x80001234)...)
-			padded = append(padded, ng.packet(1, uint64(p.Time/1000), p.Length, p.Data)...)
+			padded = append(padded, ng.packet(1, uint64(p.Time/1000-1000e6), p.Length, p.Data)...)
 			padded = append(padded, ng.block(4, []byte("names"))...)
 		}
 		files["pcapng other blocks "+o.name] = padded
@@ -278,6 +279,16 @@ func TestOpen(t *testing.T) {
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
+	}
+	if r, err := NewReader(bytes.NewReader(file)); err != nil || r.Close() != nil {
+		t.Error("closing what Open did not open fails")
+	}
+	bad := filepath.Join(dir, "bad.pcap")
+	if err := os.WriteFile(bad, []byte("packets"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(bad); !errors.Is(err, ErrFormat) {
+		t.Errorf("not a capture: %v", err)
 	}
 
 	if _, err := Open(filepath.Join(dir, "none.pcap")); err == nil || err.Error() != "no such file or directory" {
