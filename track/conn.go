@@ -207,6 +207,7 @@ type Conn struct {
 
 	notes       Notes // of the segment at hand
 	held        []heldSegment
+	holes       []hole
 	withdrawals []Withdrawal
 	candidates  []candidate
 

@@ -42,7 +42,8 @@ type End struct {
 	nxtKnown, unaKnown  bool
 	edgeKnown           bool
 	jumped              bool // nxt was raised by other than captured octets
-	behindGap           bool // octets of it were acknowledged that were not captured
+	behindGap           bool // octets of it were acknowledged that were not captured, a FIN perhaps
+	beforeGap           bool // it acknowledged them
 	acted               bool // did what proves its SYN acknowledged
 	joined              bool // sent a segment of a connection older than the capture
 	ackedFIN            bool // acknowledged its peer's FIN
@@ -59,11 +60,11 @@ type End struct {
 	lastWnd             uint16
 	acks                bool // it acknowledged anything
 
-	hole, holeEnd uint32 // octets [hole, holeEnd) were skipped and are yet to be captured, if they differ
-	sackEdge      uint32 // right edge of the highest SACK block about its octets, if sacked
-	sacked        bool
-	maxUnseen     uint32 // highest end of its segments that wait, if unseen
-	unseen        bool
+	holes     uint8  // in Conn.holes
+	sackEdge  uint32 // right edge of the highest SACK block about its octets, if sacked
+	sacked    bool
+	maxUnseen uint32 // highest end of its segments that wait, if unseen
+	unseen    bool
 
 	fin      fin
 	timeWait capture.Time // TIME_WAIT began, or began again

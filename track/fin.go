@@ -19,7 +19,7 @@ func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
 		seq: seq, time: seg.Time, frame: seg.Frame, copy: identify(seg),
 		acksPeer: seg.Flags.Has(decode.ACK) && rcv.fin.ackedBy(seg.Ack),
 	}
-	if snd.hole != snd.holeEnd && !(snd.unaKnown && atMost(snd.holeEnd, snd.una)) {
+	if snd.holed() {
 		snd.fin.waits = true
 		return
 	}

@@ -37,12 +37,21 @@ func (e *End) MayBe(now capture.Time) States {
 		if t.move == rcvAckOfSYN && t.Basis == Received && !e.acted {
 			may = may.Add(SynReceived)
 		}
-		if e.fin.waits || e.behindGap {
+		if e.fin.waits {
 			may = may.Add(FinWait1)
 		}
+		if e.behindGap {
+			may = may.Add(FinWait2)
+		}
+		if e.beforeGap {
+			may = may.Add(CloseWait)
+		}
 	case CloseWait:
-		if e.fin.waits || e.behindGap {
+		if e.fin.waits {
 			may = may.Add(LastAck)
+		}
+		if e.behindGap {
+			may = may.Add(Closed)
 		}
 	case FinWait1:
 		if e.fin.ackedBy(e.una) && e.unaKnown {
@@ -54,6 +63,9 @@ func (e *End) MayBe(now capture.Time) States {
 	case FinWait2:
 		if age > orphanLife && !e.lateAcked {
 			may = may.Add(Closed)
+		}
+		if e.beforeGap {
+			may = may.Add(TimeWait)
 		}
 	case Closed:
 		if t.move == timeout2MSL && t.Basis == Timer && age < timeWaitSlack {

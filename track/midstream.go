@@ -28,7 +28,7 @@ func (e *End) join(by cause) {
 		e.take(join, by)
 		return
 	}
-	at := cause{e.fin.time, e.fin.frame, by.basis}
+	at := cause{e.fin.time, e.fin.frame, Sent}
 	e.take(join, at)
 	e.take(sndFIN, at)
 }
@@ -48,5 +48,6 @@ func (c *Conn) restart(seg *decode.Segment) {
 			firstSYN: e.firstSYN, lastSYN: e.lastSYN, hist: e.hist[:0],
 		}
 	}
+	c.holes = c.holes[:0]
 	c.Midstream, c.fastOpen, c.crossed, c.acked = true, false, false, false
 }

@@ -79,7 +79,7 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 		case data && rcv.zeroWnd && seg.Len == 1 && seg.Seq == snd.nxt:
 			n |= NoteZeroWindowProbe
 		case data && atMost(end, snd.nxt) && !(f.Has(decode.SYN) && !snd.sentSYN) && !(f.Has(decode.SYN) && seg.Seq != snd.iss):
-			if snd.hole != snd.holeEnd && seg.Seq == snd.hole && seg.Time.Sub(snd.Sent) < max(outOfOrderWithin, snd.least) {
+			if snd.holed() && seg.Time.Sub(snd.Sent) < max(outOfOrderWithin, snd.least) {
 				n |= NoteOutOfOrder
 			} else {
 				n |= NoteRetransmission

@@ -101,7 +101,7 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 			snd.nxtKnown = false // the server forgot its first answer
 		}
 		if snd.issProvisional && snd.iss != seg.Seq {
-			if c.acked {
+			if c.acked && snd.acted {
 				c.notes |= NoteOutside
 				return
 			}
@@ -113,6 +113,9 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		c.fastOpen = c.fastOpen && after(seg.Ack, rcv.iss+1)
 	case snd.state == SynSent: // simultaneous open
 		snd.take(sndSYNACK, sent(seg))
+		if snd.unaKnown && after(snd.una, snd.iss) {
+			snd.take(rcvAckOfSYN, received(seg)) // the peer's SYN,ACK was captured first
+		}
 	default:
 		c.repeatedSYNACK(snd, seg)
 	}
@@ -140,6 +143,7 @@ func (c *Conn) unlearn(server, client *End, seg *decode.Segment) {
 		}
 	}
 	server.fin, server.nxtKnown, server.unaKnown, client.ackedFIN = fin{}, false, false, false
+	c.acked = false
 }
 
 // repeatedSYNACK withdraws a server's presumed ESTABLISHED: it would not repeat
@@ -179,7 +183,9 @@ func (c *Conn) ordinary(snd, rcv *End, seg *decode.Segment) {
 	case counts:
 		c.decideHeld(snd, rcv, seg)
 		c.apply(snd, rcv, seg)
-		c.release()
+		if c.release() {
+			c.step(snd, rcv, seg) // it may acknowledge what waited
+		}
 	case unseenAck, beyondWindow:
 		if v == unseenAck {
 			c.decideHeld(snd, rcv, seg)
@@ -229,14 +235,14 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	if seg.Len == 0 && !f.Has(decode.FIN) && snd.nxtKnown && !snd.jumped && !snd.fin.counts && seg.Seq == snd.nxt+1 && snd.established() {
 		c.inferFIN(snd, rcv, seg)
 	}
-	snd.advance(seg)
+	c.advance(snd, rcv, seg)
 	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent)) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
 		snd.tsRecent, snd.tsTime, snd.knownTS = seg.TSVal, seg.Time, true
 	}
 	if f.Has(decode.FIN) && !snd.fin.counts {
 		c.beginFIN(snd, rcv, seg, end-1)
 	}
-	c.fillHole(snd, seg)
+	c.fill(snd, seg)
 	if f.Has(decode.ACK) {
 		c.acknowledge(snd, rcv, seg)
 		c.prove(snd, rcv, seg)
@@ -255,22 +261,19 @@ func (e *End) established() bool {
 }
 
 // advance raises the end's next number by the octets of seg.
-func (e *End) advance(seg *decode.Segment) {
+func (c *Conn) advance(e, peer *End, seg *decode.Segment) {
 	end := seg.End()
 	switch {
 	case !e.nxtKnown:
 		e.nxt, e.nxtKnown, e.jumped = end, true, seg.Len == 0
 	case after(end, e.nxt):
 		if after(seg.Seq, e.nxt) && seg.Len+uint32(seg.Flags&decode.FIN) > 0 {
-			if e.hole == e.holeEnd {
-				e.hole = e.nxt
-			}
-			e.holeEnd = seg.Seq
+			c.skip(e, seg.Seq)
 		}
 		e.jumped = end == seg.Seq
 		e.nxt = end
 		if seg.Len > 0 {
-			e.behindGap = false
+			e.behindGap, peer.beforeGap = false, false
 		}
 	case seg.Len > 0 && end == e.nxt:
 		e.jumped = false
@@ -281,30 +284,6 @@ func (e *End) advance(seg *decode.Segment) {
 func (e *End) raise(to uint32) {
 	if !e.nxtKnown || after(to, e.nxt) {
 		e.nxt, e.nxtKnown, e.jumped = to, true, true
-	}
-}
-
-// fillHole counts a FIN behind a hole once the hole is filled or acknowledged.
-func (c *Conn) fillHole(snd *End, seg *decode.Segment) {
-	if snd.hole == snd.holeEnd {
-		return
-	}
-	if atMost(seg.Seq, snd.hole) && after(seg.End(), snd.hole) {
-		snd.hole = seg.End()
-	}
-	if !before(snd.hole, snd.holeEnd) {
-		snd.closeHole()
-	}
-}
-
-func (e *End) closeHole() {
-	e.hole, e.holeEnd = 0, 0
-	if e.fin.waits {
-		e.fin.waits, e.fin.counts = false, true
-		if e.nxt == e.fin.seq {
-			e.nxt++
-		}
-		e.take(sndFIN, cause{e.fin.time, e.fin.frame, Sent})
 	}
 }
 
@@ -332,9 +311,7 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 		snd.sample(seg.Time.Sub(rcv.probe))
 	}
 	snd.acks = true
-	if rcv.hole != rcv.holeEnd && !before(rcv.una, rcv.holeEnd) {
-		rcv.closeHole()
-	}
+	c.passHoles(rcv)
 	if seg.Opts.Has(decode.OptSACK) {
 		if !rcv.sacked || after(seg.SACKEdge, rcv.sackEdge) {
 			rcv.sackEdge, rcv.sacked = seg.SACKEdge, true
@@ -380,7 +357,10 @@ func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
 			rcv.take(sndAckOfSYN, received(seg))
 		}
 	}
-	if snd.sentSYN && snd.state != SynSent && snd.state != SynReceived {
+	if snd.state != SynSent && snd.state != SynReceived {
 		snd.acted = true
+	}
+	if rcv.issKnown && !c.fastOpen && after(seg.Ack, rcv.iss+1) {
+		rcv.acted = true // its octets are acknowledged, seen or not
 	}
 }

@@ -221,7 +221,7 @@ func (t *Tracker) openAs(k key, seg *decode.Segment, id uint64) *Conn {
 // recycle makes c empty, but for memory it holds.
 func (c *Conn) recycle() {
 	h0, h1 := c.ends[0].hist[:0], c.ends[1].hist[:0]
-	*c = Conn{held: c.held[:0], withdrawals: c.withdrawals[:0], candidates: c.candidates[:0]}
+	*c = Conn{held: c.held[:0], holes: c.holes[:0], withdrawals: c.withdrawals[:0], candidates: c.candidates[:0]}
 	c.ends[0].hist, c.ends[1].hist = h0, h1
 }
 

@@ -43,6 +43,9 @@ func (c *Conn) judge(snd, rcv *End, seg *decode.Segment) verdict {
 	case snd.edgeKnown && after(end, snd.edge):
 		return beyondWindow
 	case seg.Flags.Has(decode.ACK) && rcv.Packets > 0 && rcv.nxtKnown && after(seg.Ack, rcv.highest()):
+		if rcv.state == Unknown && rcv.jumped && seg.Ack == rcv.nxt+1 {
+			break // all that its peer showed was a keep-alive probe, one octet below its next
+		}
 		return unseenAck
 	}
 	return counts
@@ -68,7 +71,7 @@ func (c *Conn) hold(snd *End, seg *decode.Segment, why verdict) {
 		c.held = append(c.held[:0], c.held[1:]...)
 	}
 	c.held = append(c.held, heldSegment{seg: *seg, why: why})
-	if end := seg.End(); why == beyondWindow && (!snd.unseen || after(end, snd.maxUnseen)) {
+	if end := seg.End(); !snd.unseen || after(end, snd.maxUnseen) {
 		snd.maxUnseen, snd.unseen = end, true
 	}
 }
@@ -98,8 +101,9 @@ func (c *Conn) decideHeld(snd, rcv *End, seg *decode.Segment) {
 	c.held = kept
 }
 
-// release lets the segments count that no longer need to wait.
-func (c *Conn) release() {
+// release lets the segments count that no longer need to wait. It reports whether
+// there were any.
+func (c *Conn) release() (any bool) {
 	for i := 0; i < len(c.held); {
 		h := c.held[i]
 		snd, rcv := c.direction(&h.seg)
@@ -112,8 +116,9 @@ func (c *Conn) release() {
 		}
 		c.held = append(c.held[:i], c.held[i+1:]...)
 		c.late(snd, rcv, &h)
-		i = 0
+		i, any = 0, true
 	}
+	return any
 }
 
 // releaseAll lets every segment count that waits for an acknowledgment to be
@@ -134,8 +139,11 @@ func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 			c.inferFIN(rcv, snd, &h.seg)
 		} else {
 			rcv.raise(h.seg.Ack)
-			rcv.behindGap = true
+			rcv.behindGap, snd.beforeGap = true, true
 		}
+	} else if h.why == unseenAck && rcv.jumped && !rcv.fin.inferred && (!rcv.unaKnown || after(h.seg.Ack, rcv.una)) {
+		c.Gaps++ // the peer went on from there, but not with the octets
+		rcv.behindGap, snd.beforeGap = true, true
 	}
 	if snd.unaKnown && before(h.seg.End(), snd.una) {
 		return // overtaken

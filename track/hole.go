@@ -1,0 +1,82 @@
+package track
+
+import "tcplife/decode"
+
+// A hole is a run of octets [from, to) that its end skipped: they were lost
+// before the capture point, captured out of order, or missed by the capture.
+type hole struct {
+	of       *End
+	from, to uint32
+}
+
+// maxHoles bounds the holes of one connection; beyond, the last one grows.
+const maxHoles = 16
+
+func (e *End) holed() bool { return e.holes > 0 }
+
+// skip notes that e went on at to without [e.nxt, to).
+func (c *Conn) skip(e *End, to uint32) {
+	if len(c.holes) == maxHoles {
+		for i := len(c.holes) - 1; i >= 0; i-- {
+			if h := &c.holes[i]; h.of == e {
+				h.to = to
+				return
+			}
+		}
+		return
+	}
+	c.holes = append(c.holes, hole{e, e.nxt, to})
+	e.holes++
+}
+
+// fill takes the octets of seg out of the holes of its sender.
+func (c *Conn) fill(snd *End, seg *decode.Segment) {
+	if !snd.holed() || seg.Len == 0 {
+		return
+	}
+	for i := 0; i < len(c.holes); i++ {
+		h := &c.holes[i]
+		if h.of != snd {
+			continue
+		}
+		if atMost(seg.Seq, h.from) && after(seg.Seq+seg.Len, h.from) {
+			h.from = seg.Seq + seg.Len
+		} else if before(seg.Seq, h.to) && !before(seg.Seq+seg.Len, h.to) && after(seg.Seq, h.from) {
+			h.to = seg.Seq
+		}
+	}
+	c.closeHoles(snd, false)
+}
+
+// passHoles lets acknowledgments close the holes of rcv below rcv.una: those
+// octets arrived, and were not captured.
+func (c *Conn) passHoles(rcv *End) {
+	if !rcv.holed() {
+		return
+	}
+	for i := range c.holes {
+		if h := &c.holes[i]; h.of == rcv && before(h.from, rcv.una) {
+			h.from = rcv.una
+			c.Gaps++
+		}
+	}
+	c.closeHoles(rcv, true)
+}
+
+// closeHoles forgets e's holes that are filled. A FIN that waited behind the last
+// one counts.
+func (c *Conn) closeHoles(e *End, acked bool) {
+	kept := c.holes[:0]
+	for _, h := range c.holes {
+		if h.of == e && !before(h.from, h.to) {
+			e.holes--
+			continue
+		}
+		kept = append(kept, h)
+	}
+	c.holes = kept
+	if e.fin.waits && (!e.holed() || acked && after(e.una, e.fin.seq)) {
+		e.fin.waits, e.fin.counts = false, true
+		e.take(sndFIN, cause{e.fin.time, e.fin.frame, Sent})
+	}
+}
