@@ -44,14 +44,13 @@
 package script
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
-
-	"tcplife/decode"
 )
 
 // The endpoints of a script that names none.
@@ -89,104 +88,70 @@ type Step struct {
 // Ends reports whether the step is the end of the capture.
 func (s *Step) Ends() bool { return s.What == EndOfCapture }
 
-// A segment is a segment with relative numbers.
-type segment struct {
-	flags              decode.Flags
-	seq, ack           int64
-	len, wnd, mss      int64
-	id, ttl            int64
-	opts               decode.Opts
-	scale              int64
-	val, ecr           int64
-	sack               [][2]int64
-	badsum, offl, trim bool
-}
-
-type icmp struct {
-	name string
-	seq  int64
-	from netip.Addr // the zero Addr: the other end
-}
-
-// ICMP names the errors that a script can hold, with type and code of ICMP and
-// of ICMPv6.
-var ICMP = map[string]struct{ V4, V6 [2]uint8 }{
-	"net-unreachable":  {[2]uint8{3, 0}, [2]uint8{1, 0}},
-	"host-unreachable": {[2]uint8{3, 1}, [2]uint8{1, 3}},
-	"port-unreachable": {[2]uint8{3, 3}, [2]uint8{1, 4}},
-	"too-big":          {[2]uint8{3, 4}, [2]uint8{2, 0}},
-	"prohibited":       {[2]uint8{3, 13}, [2]uint8{1, 1}},
-	"time-exceeded":    {[2]uint8{11, 0}, [2]uint8{3, 0}},
-}
-
 // Parse reads scripts. The error names the line.
 func Parse(text string) ([]*Script, error) {
-	var (
-		all     []*Script
-		s       *Script
-		comment []string
-		clock   time.Duration
-	)
-	end := func(line int) error {
-		if s != nil && len(comment) > 0 {
-			if len(s.Steps) > 0 {
-				return fmt.Errorf("line %d: comment without a frame", line)
-			}
-			s.Comment = comment
-		}
-		s, comment, clock = nil, nil, 0
-		return nil
-	}
-	lines := strings.Split(text, "\n")
-	for i, l := range lines {
-		l = strings.TrimSpace(l)
-		if l == "" {
-			if err := end(i); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if s == nil {
-			s = &Script{A: DefaultA, B: DefaultB}
-			all = append(all, s)
-		}
-		err := func() error {
-			if c, ok := strings.CutPrefix(l, "#"); ok {
-				comment = append(comment, c)
-				return nil
-			}
-			if strings.HasPrefix(l, "=") {
-				s.End = append(s.End, strings.Join(strings.Fields(l), " "))
-				return nil
-			}
-			if len(s.End) > 0 {
-				return fmt.Errorf("frame after a line with =")
-			}
-			if len(s.Steps) == 0 {
-				s.Comment, comment = append(s.Comment, comment...), nil
-				if l[0] == 'A' || l[0] == 'B' {
-					return s.endpoint(l)
-				}
-			} else if s.Steps[len(s.Steps)-1].Ends() {
-				return fmt.Errorf("frame after the end of the capture")
-			}
-			st, err := parseStep(l, clock)
-			if err != nil {
-				return err
-			}
-			if err := s.check(&st); err != nil {
-				return err
-			}
-			st.Comment, comment = comment, nil
-			clock = st.At
-			s.Steps = append(s.Steps, st)
-			return nil
-		}()
-		if err != nil {
+	var p parser
+	for i, l := range strings.Split(text, "\n") {
+		if err := p.line(strings.TrimSpace(l)); err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
 	}
-	return all, end(len(lines))
+	return p.all, p.end()
+}
+
+// A parser is where Parse is.
+type parser struct {
+	all     []*Script
+	s       *Script  // nil between scripts
+	comment []string // lines that belong to what comes next
+	clock   time.Duration
+}
+
+func (p *parser) line(l string) error {
+	if l == "" {
+		return p.end()
+	}
+	if p.s == nil {
+		p.s = &Script{A: DefaultA, B: DefaultB}
+		p.all = append(p.all, p.s)
+	}
+	s := p.s
+	switch {
+	case l[0] == '#':
+		p.comment = append(p.comment, l[1:])
+		return nil
+	case l[0] == '=':
+		s.End = append(s.End, strings.Join(strings.Fields(l), " "))
+		return nil
+	case len(s.End) > 0:
+		return errors.New("frame after a line with =")
+	case len(s.Steps) == 0:
+		s.Comment, p.comment = append(s.Comment, p.comment...), nil
+		if l[0] == 'A' || l[0] == 'B' {
+			return s.endpoint(l)
+		}
+	case s.Steps[len(s.Steps)-1].Ends():
+		return errors.New("frame after the end of the capture")
+	}
+	st, err := parseStep(l, p.clock)
+	if err != nil {
+		return err
+	}
+	st.Comment, p.comment, p.clock = p.comment, nil, st.At
+	s.Steps = append(s.Steps, st)
+	return s.check(&st)
+}
+
+// end ends a script, if one has begun.
+func (p *parser) end() error {
+	if len(p.comment) > 0 && len(p.s.Steps) > 0 {
+		return errors.New("comment without a frame")
+	}
+	if p.s != nil {
+		p.s.Comment = append(p.s.Comment, p.comment...)
+	}
+	p.s, p.comment, p.clock = nil, nil, 0
+	return nil
 }
 
 func (s *Script) endpoint(l string) error {
@@ -212,7 +177,7 @@ func (s *Script) endpoint(l string) error {
 // check refuses what the script's endpoints make impossible.
 func (s *Script) check(st *Step) error {
 	if s.A.Addr().Is4() != s.B.Addr().Is4() {
-		return fmt.Errorf("one end has an IPv4 and the other an IPv6 address")
+		return errors.New("one end has an IPv4 and the other an IPv6 address")
 	}
 	if s.A == s.B {
 		return fmt.Errorf("both ends are %v", s.A)
@@ -221,7 +186,7 @@ func (s *Script) check(st *Step) error {
 		return fmt.Errorf("%v has no route to the ends", st.icmp.from)
 	}
 	if st.seg != nil && st.seg.id != 0 && !s.A.Addr().Is4() {
-		return fmt.Errorf("no identification in IPv6")
+		return errors.New("no identification in IPv6")
 	}
 	return nil
 }
@@ -274,11 +239,9 @@ func parseStep(l string, clock time.Duration) (Step, error) {
 		st.What, rest, _ = strings.Cut(rest[4:]+" ", " "+arrow+" ")
 		st.What = strings.TrimSuffix(st.What, " ")
 		if strings.HasPrefix(st.What, "icmp ") {
-			if st.icmp, err = parseICMP(st.What); err == nil {
-				st.What = st.icmp.String()
-			}
-		} else if st.seg, err = parseSegment(st.What); err == nil {
-			st.What = st.seg.String()
+			st.icmp, err = parseICMP(st.What)
+		} else {
+			st.seg, err = parseSegment(st.What)
 		}
 	default:
 		return st, fmt.Errorf("neither arrow nor parenthesis: %q", rest)
@@ -288,220 +251,6 @@ func parseStep(l string, clock time.Duration) (Step, error) {
 	}
 	st.Note = strings.Join(f, " ")
 	return st, err
-}
-
-var segmentRE = regexp.MustCompile(`^(none|[FSRP.UEW]+) (-?\d+):(-?\d+)\((\d+)\)(?: ack (-?\d+))?(?: win (\d+))?(?: <([^>]*)>)?(?: \{([^}]*)\})?$`)
-
-const flagLetters = "FSRP.UEW" // in the order of the bits, and of tcpdump
-
-// maxRelative keeps sums of relative numbers far from overflow.
-const maxRelative = 1 << 40
-
-func parseSegment(text string) (*segment, error) {
-	m := segmentRE.FindStringSubmatch(text)
-	if m == nil {
-		return nil, fmt.Errorf("not a segment: %q", text)
-	}
-	g := &segment{wnd: 64240, ttl: 64}
-	var err error
-	num := func(to *int64, s string, lo, hi int64) {
-		n, e := strconv.ParseInt(s, 10, 64)
-		if err == nil && (e != nil || n < lo || n > hi) {
-			err = fmt.Errorf("not between %d and %d: %q", lo, hi, s)
-		}
-		*to = n
-	}
-	if m[1] != "none" {
-		for _, c := range m[1] {
-			g.flags |= 1 << strings.IndexRune(flagLetters, c)
-		}
-	}
-	var end int64
-	num(&g.seq, m[2], -maxRelative, maxRelative)
-	num(&end, m[3], -maxRelative, maxRelative)
-	num(&g.len, m[4], 0, 65535-20-60)
-	if err == nil && end != g.seq+g.len {
-		return nil, fmt.Errorf("%d + %d is not %d", g.seq, g.len, end)
-	}
-	if (m[5] != "") != g.flags.Has(decode.ACK) {
-		return nil, fmt.Errorf("the flag . and ack go together: %q", text)
-	}
-	if m[5] != "" {
-		num(&g.ack, m[5], -maxRelative, maxRelative)
-	}
-	if m[6] != "" {
-		num(&g.wnd, m[6], 0, 65535)
-	}
-	for _, o := range strings.FieldsFunc(m[7], func(r rune) bool { return r == ',' }) {
-		f := strings.Fields(o)
-		switch {
-		case len(f) == 2 && f[0] == "mss":
-			g.opts |= decode.OptMSS
-			num(&g.mss, f[1], 0, 65535)
-		case len(f) == 2 && f[0] == "wscale":
-			g.opts |= decode.OptScale
-			num(&g.scale, f[1], 0, 255)
-		case len(f) == 1 && f[0] == "sackOK":
-			g.opts |= decode.OptSACKPermitted
-		case len(f) == 5 && f[0] == "TS" && f[1] == "val" && f[3] == "ecr":
-			g.opts |= decode.OptTimestamps
-			num(&g.val, f[2], 0, 1<<32-1)
-			num(&g.ecr, f[4], 0, 1<<32-1)
-		case len(f) >= 2 && f[0] == "sack" && len(g.sack) == 0:
-			for _, b := range f[1:] {
-				var lr [2]int64
-				l, r, _ := strings.Cut(b, ":")
-				num(&lr[0], l, -maxRelative, maxRelative)
-				num(&lr[1], r, -maxRelative, maxRelative)
-				g.sack = append(g.sack, lr)
-			}
-		case len(f) == 1 && f[0] == "tfo":
-			g.opts |= decode.OptFastOpen
-		default:
-			return nil, fmt.Errorf("not an option: %q", o)
-		}
-	}
-	f := strings.Fields(m[8])
-	for len(f) > 0 {
-		switch {
-		case len(f) > 1 && f[0] == "id":
-			num(&g.id, f[1], 0, 65535)
-			f = f[1:]
-		case len(f) > 1 && f[0] == "ttl":
-			num(&g.ttl, f[1], 0, 255)
-			f = f[1:]
-		case f[0] == "badsum":
-			g.badsum = true
-		case f[0] == "offload":
-			g.offl = true
-		case f[0] == "cut":
-			g.trim = true
-		default:
-			return nil, fmt.Errorf("not an attribute: %q", f[0])
-		}
-		f = f[1:]
-	}
-	if err == nil && g.optLen() > 40 {
-		err = fmt.Errorf("options of %d octets", g.optLen())
-	}
-	if err == nil && g.badsum && g.offl {
-		err = fmt.Errorf("two checksums: %q", text)
-	}
-	return g, err
-}
-
-// optLen returns the octets of the options on the wire, without padding.
-func (g *segment) optLen() int {
-	n := 0
-	for o, l := range map[decode.Opts]int{
-		decode.OptMSS: 4, decode.OptScale: 3, decode.OptSACKPermitted: 2, decode.OptTimestamps: 10,
-		decode.OptFastOpen: 2 + len(cookie),
-	} {
-		if g.opts.Has(o) {
-			n += l
-		}
-	}
-	if len(g.sack) > 0 {
-		n += 2 + 8*len(g.sack)
-	}
-	return n
-}
-
-func (g *segment) String() string {
-	var b strings.Builder
-	for i, c := range flagLetters {
-		if g.flags.Has(1 << i) {
-			b.WriteRune(c)
-		}
-	}
-	if g.flags == 0 {
-		b.WriteString("none")
-	}
-	fmt.Fprintf(&b, " %d:%d(%d)", g.seq, g.seq+g.len, g.len)
-	if g.flags.Has(decode.ACK) {
-		fmt.Fprintf(&b, " ack %d", g.ack)
-	}
-	if g.wnd != 64240 {
-		fmt.Fprintf(&b, " win %d", g.wnd)
-	}
-	var o []string
-	if g.opts.Has(decode.OptMSS) {
-		o = append(o, fmt.Sprint("mss ", g.mss))
-	}
-	if g.opts.Has(decode.OptScale) {
-		o = append(o, fmt.Sprint("wscale ", g.scale))
-	}
-	if g.opts.Has(decode.OptSACKPermitted) {
-		o = append(o, "sackOK")
-	}
-	if g.opts.Has(decode.OptTimestamps) {
-		o = append(o, fmt.Sprintf("TS val %d ecr %d", g.val, g.ecr))
-	}
-	if len(g.sack) > 0 {
-		s := "sack"
-		for _, b := range g.sack {
-			s += fmt.Sprintf(" %d:%d", b[0], b[1])
-		}
-		o = append(o, s)
-	}
-	if g.opts.Has(decode.OptFastOpen) {
-		o = append(o, "tfo")
-	}
-	if o != nil {
-		fmt.Fprintf(&b, " <%s>", strings.Join(o, ","))
-	}
-	var a []string
-	if g.id != 0 {
-		a = append(a, fmt.Sprint("id ", g.id))
-	}
-	if g.ttl != 64 {
-		a = append(a, fmt.Sprint("ttl ", g.ttl))
-	}
-	if g.badsum {
-		a = append(a, "badsum")
-	}
-	if g.offl {
-		a = append(a, "offload")
-	}
-	if g.trim {
-		a = append(a, "cut")
-	}
-	if a != nil {
-		fmt.Fprintf(&b, " {%s}", strings.Join(a, " "))
-	}
-	return b.String()
-}
-
-var icmpRE = regexp.MustCompile(`^icmp (\S+) quoting (-?[0-9]{1,12})(?: from (\S+))?$`)
-
-func parseICMP(text string) (*icmp, error) {
-	m := icmpRE.FindStringSubmatch(text)
-	if m == nil {
-		return nil, fmt.Errorf("not an ICMP error: %q", text)
-	}
-	if _, ok := ICMP[m[1]]; !ok {
-		return nil, fmt.Errorf("not the name of an ICMP error: %q", m[1])
-	}
-	seq, _ := strconv.ParseInt(m[2], 10, 64)
-	e := &icmp{name: m[1], seq: seq}
-	if m[3] != "" {
-		var err error
-		if e.from, err = netip.ParseAddr(m[3]); err != nil {
-			return nil, err
-		}
-		if e.from.Zone() != "" || e.from.Is4In6() {
-			return nil, fmt.Errorf("not an address on the wire: %v", e.from)
-		}
-	}
-	return e, nil
-}
-
-func (e *icmp) String() string {
-	s := fmt.Sprintf("icmp %s quoting %d", e.name, e.seq)
-	if e.from.IsValid() {
-		s += " from " + e.from.String()
-	}
-	return s
 }
 
 // String prints the script in columns, which Parse reads back.

@@ -72,7 +72,7 @@ func TestParseErrors(t *testing.T) {
 		{"A [2001:db8::1]:1\n0 --> S 0:0(0)", "line 2: one end has an IPv4 and the other an IPv6 address"},
 		{"0 (end of capture)\n+1 (udp)", "line 2: frame after the end of the capture"},
 		{"0 (udp)\n= A: CLOSED\n+1 (udp)", "line 3: frame after a line with ="},
-		{"0 (udp)\n# stray", "line 2: comment without a frame"},
+		{"0 (udp)\n# stray\n\n0 (udp)", "line 3: comment without a frame"},
 	} {
 		_, err := Parse(test.text)
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
