@@ -205,7 +205,9 @@ type Conn struct {
 	queued  bool // in the tracker's queue of connections that are over
 	place   int  // where in that queue
 
-	notes       Notes // of the segment at hand
+	notes       Notes  // of the segment at hand
+	order       uint32 // of the segment at hand: how many were captured before it
+	captured    uint32
 	held        []heldSegment
 	holes       []hole
 	withdrawals []Withdrawal

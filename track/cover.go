@@ -10,15 +10,16 @@ type cover struct {
 	own   bool // the end sent the RST itself
 	abort bool // it was RST,ACK: an application's abort, not a host's reply
 	icmp  bool // an ICMP error did it; only a repeated SYN takes it away
+	order uint32
 	by    Transition
 }
 
 // put covers the end, if it is not covered yet.
-func (e *End) put(v cover, by cause) {
+func (c *Conn) put(e *End, v cover, by cause) {
 	if e.cover.on {
 		return
 	}
-	v.on = true
+	v.on, v.order = true, c.order
 	v.by = Transition{From: e.state, To: Closed, Basis: by.basis, Time: by.time, Frame: by.frame}
 	e.cover = v
 }
@@ -30,7 +31,7 @@ func (e *End) put(v cover, by cause) {
 func (c *Conn) contradict(snd *End, seg *decode.Segment) {
 	v := &snd.cover
 	switch {
-	case !v.on, seg.Frame < v.by.Frame,
+	case !v.on, c.order < v.order,
 		snd.unaKnown && before(seg.End(), snd.una),
 		!snd.isNew(seg):
 		return

@@ -18,7 +18,7 @@ func (t *Tracker) ICMP(e *decode.ICMPError) {
 		c.icmp = ICMPNote{Time: e.Time, Frame: e.Frame, From: e.From, Type: e.Type, Code: e.Code, V6: e.V6}
 		c.hasICMP = true
 		if unreachable(e) && snd.state == SynSent && e.Seq == snd.iss {
-			snd.put(cover{icmp: true}, cause{e.Time, e.Frame, Received})
+			c.put(snd, cover{icmp: true}, cause{e.Time, e.Frame, Received})
 			t.settle(c)
 		}
 		return

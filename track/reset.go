@@ -13,7 +13,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		// The first segment of a connection older than the capture: it proves
 		// its sender closed, and no number.
 		c.noteReset(snd, rcv, seg)
-		snd.put(cover{own: true, abort: seg.Flags.Has(decode.ACK)}, sent(seg))
+		c.put(snd, cover{own: true, abort: seg.Flags.Has(decode.ACK)}, sent(seg))
 		return
 	}
 	if !c.exactRST(snd, rcv, seg) {
@@ -29,8 +29,8 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		snd.lateReset = true
 	}
 	c.noteReset(snd, rcv, seg)
-	snd.put(cover{own: true, abort: seg.Flags.Has(decode.ACK)}, sent(seg))
-	rcv.put(cover{}, received(seg))
+	c.put(snd, cover{own: true, abort: seg.Flags.Has(decode.ACK)}, sent(seg))
+	c.put(rcv, cover{}, received(seg))
 }
 
 // exactRST reports whether a RST has a number that closes: the one its target

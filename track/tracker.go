@@ -129,7 +129,8 @@ func (t *Tracker) Segment(seg *decode.Segment) {
 // count lets seg count in c.
 func (t *Tracker) count(c *Conn, seg *decode.Segment) {
 	snd, rcv := c.direction(seg)
-	c.notes = 0
+	c.notes, c.order = 0, c.captured
+	c.captured++
 	c.tally(snd, rcv, seg)
 	c.segment(snd, rcv, seg)
 	t.settle(c)
@@ -189,9 +190,7 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 			c.Completeness |= SawData
 		}
 	}
-	if seg.Frame > c.Last {
-		c.Last, c.End = seg.Frame, max(c.End, seg.Time)
-	}
+	c.Last, c.End = seg.Frame, max(c.End, seg.Time)
 }
 
 // open begins a connection with its first segment, which is yet to be counted.

@@ -62,6 +62,7 @@ type heldSegment struct {
 	seg       decode.Segment
 	why       verdict // unseenAck or beyondWindow
 	confirmed bool
+	order     uint32 // Conn.order when it was captured
 }
 
 // hold makes seg wait. A connection holds few segments; the oldest gives way.
@@ -70,7 +71,7 @@ func (c *Conn) hold(snd *End, seg *decode.Segment, why verdict) {
 	if len(c.held) == maxHeld {
 		c.held = append(c.held[:0], c.held[1:]...)
 	}
-	c.held = append(c.held, heldSegment{seg: *seg, why: why})
+	c.held = append(c.held, heldSegment{seg: *seg, why: why, order: c.order})
 	if end := seg.End(); !snd.unseen || after(end, snd.maxUnseen) {
 		snd.maxUnseen, snd.unseen = end, true
 	}
@@ -148,5 +149,8 @@ func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 	if snd.unaKnown && before(h.seg.End(), snd.una) {
 		return // overtaken
 	}
+	now := c.order
+	c.order = h.order
 	c.apply(snd, rcv, &h.seg)
+	c.order = now
 }
