@@ -98,6 +98,7 @@ func play(sc scenario, n int, t *tracer) (pcap, text []byte, err error) {
 	changes, terr := t.of(l.began, l.addrs[:]...)
 	for _, s := range l.socks {
 		if s.fd >= 0 {
+			s.linger0() // else it would live on as an orphan, and its namespace with it
 			unix.Close(s.fd)
 		}
 	}

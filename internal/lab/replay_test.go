@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
@@ -26,7 +27,11 @@ func TestReplay(t *testing.T) {
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".want")
-		t.Run(name, func(t *testing.T) { replay(t, filepath.Dir(file), name) })
+		t.Run(name, func(t *testing.T) {
+			for _, d := range replay(t, filepath.Dir(file), name, true) {
+				t.Error(d)
+			}
+		})
 	}
 }
 
@@ -51,8 +56,8 @@ func TestCapturesAreComplete(t *testing.T) {
 	}
 }
 
-// replay compares the tracker with the kernels on one capture.
-func replay(t *testing.T, dir, name string) {
+// replay returns what the tracker says of a capture otherwise than the kernels.
+func replay(t *testing.T, dir, name string, times bool) []string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(dir, name+".want"))
 	if err != nil {
@@ -70,9 +75,12 @@ func replay(t *testing.T, dir, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range compare(ws, gs) {
-		t.Error(d)
+	if !times {
+		for _, w := range ws {
+			w.At = [2][]when{}
+		}
 	}
+	return compare(ws, gs)
 }
 
 // tracked returns the connections of a capture file, in order of first frame.
@@ -87,15 +95,17 @@ func tracked(file string) ([]*got, error) {
 		*got
 	}
 	var all []numbered
+	var first capture.Time
 	tr := track.New(track.Config{})
 	tr.Done = func(c *track.Conn) {
 		g := &got{ClosedFirst: c.ClosedFirst().String()}
 		for i, e := range c.Ends() {
 			for j, tn := range e.Transitions() {
+				at := when(tn.Time.Sub(first))
 				if j == 0 {
-					g.Ends[i] = append(g.Ends[i], tn.From.String())
+					g.Ends[i] = append(g.Ends[i], move{tn.From.String(), at})
 				}
-				g.Ends[i] = append(g.Ends[i], tn.To.String())
+				g.Ends[i] = append(g.Ends[i], move{tn.To.String(), at})
 			}
 		}
 		addr := func(e *track.End) netip.AddrPort { return netip.AddrPortFrom(e.Addr.IP(), e.Port) }
@@ -111,6 +121,9 @@ func tracked(file string) ([]*got, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if p.Frame == 1 {
+			first = p.Time
 		}
 		switch d.Decode(&p).Kind {
 		case decode.AsSegment:
@@ -149,8 +162,69 @@ func TestPattern(t *testing.T) {
 		{"A B? C?", "A", true},
 		{"A B? C?", "A C B", false},
 	} {
-		if got := pattern(strings.Fields(tt.pattern)).fits(strings.Fields(tt.states)); got != tt.fits {
-			t.Errorf("pattern %q, states %q: %v", tt.pattern, tt.states, got)
+		if _, ok := pattern(strings.Fields(tt.pattern)).fit(strings.Fields(tt.states)); ok != tt.fits {
+			t.Errorf("pattern %q, states %q: %v", tt.pattern, tt.states, ok)
 		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	const kernel = `# refused: a SYN to a closed port
+connection 192.0.2.1:40000 > 198.51.100.1:80
+client SYN_SENT ESTABLISHED? CLOSED
+server -
+client-at -0.002 - 0.500
+within 60ms
+closed-first none
+`
+	ws, err := parseWants(strings.NewReader(kernel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, server := ws[0].Client, ws[0].Server
+	const ms = when(time.Millisecond)
+	good := func() *got {
+		return &got{client, server, [2][]move{{{"CLOSED", 0}, {"SYN_SENT", 0}, {"CLOSED", 550 * ms}}, nil}, "none"}
+	}
+	for _, tt := range []struct {
+		what string
+		gs   func() []*got
+		want string // of the only difference
+	}{
+		{"the same", func() []*got { return []*got{good()} }, ""},
+		{"nothing", func() []*got { return nil }, "no such connection"},
+		{"twice", func() []*got { return []*got{good(), good()} }, "the kernels had no such connection"},
+		{"exchanged", func() []*got {
+			g := good()
+			g.Client, g.Server = server, client
+			g.Ends[0], g.Ends[1] = g.Ends[1], g.Ends[0]
+			return []*got{g}
+		}, "client and server exchanged"},
+		{"a state too many", func() []*got {
+			g := good()
+			g.Ends[1] = []move{{"LISTEN", 0}, {"SYN_RCVD", 0}}
+			return []*got{g}
+		}, "server\n"},
+		{"late", func() []*got {
+			g := good()
+			g.Ends[0][2].at = 561 * ms
+			return []*got{g}
+		}, "client enters CLOSED"},
+		{"closed first", func() []*got {
+			g := good()
+			g.ClosedFirst = "client"
+			return []*got{g}
+		}, "closed first"},
+	} {
+		diffs := compare(ws, tt.gs())
+		if tt.want == "" && diffs != nil || tt.want != "" && (len(diffs) != 1 || !strings.Contains(diffs[0], tt.want)) {
+			t.Errorf("%s: differences %q, want %q", tt.what, diffs, tt.want)
+		}
+	}
+	var b strings.Builder
+	ws[0].Notes = []string{"refused: a SYN to a closed port"}
+	ws[0].write(&b)
+	if b.String() != kernel {
+		t.Errorf("written as\n%s", b.String())
 	}
 }

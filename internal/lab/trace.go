@@ -4,7 +4,9 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -41,6 +43,7 @@ type tracer struct {
 
 	mu      sync.Mutex
 	changes []change
+	lost    bool // the kernel overwrote entries before they were read
 	marks   map[string]chan struct{}
 }
 
@@ -107,11 +110,13 @@ func (t *tracer) read() {
 			t.mu.Unlock()
 			continue
 		}
+		t.mu.Lock()
 		if c, ok := parseChange(line); ok {
-			t.mu.Lock()
 			t.changes = append(t.changes, c)
-			t.mu.Unlock()
+		} else if strings.Contains(line, "EVENTS]") {
+			t.lost = true
 		}
+		t.mu.Unlock()
 	}
 }
 
@@ -139,7 +144,7 @@ func parseChange(line string) (change, bool) {
 		return netip.AddrPortFrom(ip.Unmap(), uint16(port))
 	}
 	return change{
-		mono:  time.Duration(sec*1e6) * time.Microsecond,
+		mono:  time.Duration(math.Round(sec*1e6)) * time.Microsecond,
 		local: end("saddrv6", "sport"), remote: end("daddrv6", "dport"),
 		from: kernelStates[kv["oldstate"]], to: kernelStates[kv["newstate"]],
 	}, true
@@ -160,10 +165,13 @@ func (t *tracer) of(since time.Duration, addrs ...netip.Addr) ([]change, error) 
 	select {
 	case <-seen:
 	case <-time.After(10 * time.Second):
-		return nil, fmt.Errorf("the trace stands still")
+		return nil, errors.New("the trace stands still")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.lost {
+		return nil, errors.New("the trace has lost entries")
+	}
 	var cs []change
 	for _, c := range t.changes {
 		for _, a := range addrs {

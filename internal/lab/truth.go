@@ -113,8 +113,10 @@ func (l *lab) lives(h *host, changes []change, offset time.Duration) []*life {
 				}
 				f.mini = false
 				continue
-			case f == nil || f.over() || f.mini && f.last() != "SYN_RCVD":
-				f = begin(p, c.from, it.t, false)
+			case f == nil || f.last() != c.from:
+				// An orphan with the same addresses, in a namespace that a former
+				// run left, ends.
+				continue
 			}
 			f.mini = false
 			if c.to == "CLOSED" {
@@ -236,15 +238,15 @@ func (l *lab) wants(changes []change, offset time.Duration) []*want {
 		}
 	}
 	slices.SortStableFunc(conns, func(a, b *conn) int { return cmp.Compare(a.first, b.first) })
+	within := (shownWithin + 2*(l.wire.near[0]+l.wire.near[1]+l.wire.late)).Round(time.Millisecond)
 	var ws []*want
 	for _, n := range conns {
 		if n.first < 0 {
 			continue
 		}
-		w := &want{Client: n.local, Server: n.remote}
-		both := [2]string{"client", "server"}
-		for r := range n.ends {
-			w.Ends[r] = l.pattern(w, both[r], n.ends[r])
+		w := &want{Client: n.local, Server: n.remote, Within: within}
+		for r, name := range [...]string{"client", "server"} {
+			w.Ends[r], w.At[r] = l.pattern(w, name, n.ends[r])
 		}
 		w.ClosedFirst = l.closedFirst(w, n.pair, n.ends)
 		if len(n.ends[0]) == 0 {
@@ -256,8 +258,8 @@ func (l *lab) wants(changes []change, offset time.Duration) []*want {
 	return ws
 }
 
-// shownWithin is how long before or after a transition a segment shows it: the
-// kernel delays an ACK by up to 40 ms.
+// shownWithin is how long before or after a transition a segment shows it, on a
+// wire that takes no time: the kernel delays an ACK by up to 40 ms.
 const shownWithin = 60 * time.Millisecond
 
 // pattern says what a capture shows of an end's lives, one after the other.
@@ -266,20 +268,27 @@ const shownWithin = 60 * time.Millisecond
 //   - A transition with no segment near it is silent, and optional.
 //   - A state that lasts for no time, because one segment led to it and from it,
 //     is optional.
-func (l *lab) pattern(w *want, name string, lives []*life) pattern {
+//   - The time of a transition counts if a segment near it shows it.
+func (l *lab) pattern(w *want, name string, lives []*life) (pattern, []when) {
 	if len(lives) == 0 {
-		return nil
+		return nil, nil
 	}
-	slack := shownWithin + 2*(l.wire.near[0]+l.wire.near[1])
 	frames := l.caught(lives[0].pair)
-	begin, end := l.wire.captured[0].caught.Add(-slack), l.wire.captured[len(l.wire.captured)-1].caught.Add(slack)
-	var states []stay
+	first := l.wire.captured[0].caught
+	begin, end := l.wire.captured[0].sent, l.wire.captured[len(l.wire.captured)-1].caught.Add(w.Within)
+	for _, f := range l.wire.arrived {
+		if t := f.came.Add(w.Within); !f.caught.IsZero() && t.After(end) {
+			end = t
+		}
+	}
+	var all []stay
 	for _, f := range lives {
-		states = append(states, f.states...)
+		all = append(all, f.states...)
 	}
 	var p pattern
-	for i, s := range states {
-		if i+1 < len(states) && states[i+1].since.Before(begin) {
+	var at []when
+	for i, s := range all {
+		if i+1 < len(all) && all[i+1].since.Before(begin) {
 			continue
 		}
 		if s.since.After(end) {
@@ -288,41 +297,63 @@ func (l *lab) pattern(w *want, name string, lives []*life) pattern {
 		note := func(format string, args ...any) {
 			w.Notes = append(w.Notes, name+": "+fmt.Sprintf(format, args...))
 		}
-		state := s.state
+		state, t := s.state, never
+		if near(lives[0].pair, s, frames, w.Within) {
+			t = when(s.since.Sub(first))
+		}
 		switch {
-		case i+1 < len(states) && states[i+1].since.Sub(s.since) < 500*time.Microsecond &&
-			(state == "FIN_WAIT_2" && states[i+1].state == "TIME_WAIT" ||
-				state == "ESTABLISHED" && states[i+1].state == "CLOSE_WAIT"):
-			note("%s lasts %v, within one segment", state, states[i+1].since.Sub(s.since).Round(time.Microsecond))
+		case i+1 < len(all) && !l.came(lives[0].pair, s.since, all[i+1].since) &&
+			(state == "FIN_WAIT_2" && all[i+1].state == "TIME_WAIT" ||
+				state == "ESTABLISHED" && all[i+1].state == "CLOSE_WAIT"):
+			note("%s lasts %v, within one segment", state, all[i+1].since.Sub(s.since).Round(time.Microsecond))
 			state += "?"
 		case s.since.Before(begin):
-		case !shown(lives[0].pair, s, frames, slack):
-			note("%s"+silent+"%v of it", state, slack)
+		case !shown(lives[0].pair, s, frames, w.Within):
+			note("%s"+silent+"%v of it", state, w.Within)
 			state += "?"
 		}
 		p = append(p, state)
+		at = append(at, t)
 	}
-	return p
+	return p, at
 }
 
 const silent = " is silent: no segment within "
 
-// shown reports whether a captured segment shows a transition: one near it in
-// time or, if it sends SYN or FIN, any such segment later.
-func shown(p pair, s stay, frames []*frame, slack time.Duration) bool {
-	flag := map[string]string{"SYN_SENT": "S", "SYN_RCVD": "S", "FIN_WAIT_1": "F", "LAST_ACK": "F"}[s.state]
-	for _, f := range frames {
-		if flag != "" {
-			if f.from != nil && f.src == p.local && strings.Contains(f.flags, flag) && f.caught.After(s.since.Add(-slack)) {
-				return true
-			}
-			continue
-		}
-		if f.caught.Sub(s.since).Abs() <= slack {
-			return true
-		}
-	}
-	return false
+// came reports whether a segment came to the local end between two times.
+func (l *lab) came(p pair, from, to time.Time) bool {
+	return slices.ContainsFunc(l.wire.arrived, func(f *frame) bool {
+		return f.dst == p.local && f.src == p.remote && f.came.After(from) && f.came.Before(to)
+	})
+}
+
+// acts are the states that an end enters with a segment of its own, and the flag
+// that tells it.
+var acts = map[string]string{
+	"SYN_SENT": "S", "SYN_RCVD": "S", "FIN_WAIT_1": "F", "LAST_ACK": "F",
+	"CLOSE_WAIT": ".", "CLOSING": ".", "TIME_WAIT": ".",
+}
+
+// near reports whether a captured segment near a transition shows it.
+func near(p pair, s stay, frames []*frame, within time.Duration) bool {
+	flag := acts[s.state]
+	return slices.ContainsFunc(frames, func(f *frame) bool {
+		return f.caught.Sub(s.since).Abs() <= within && (flag == "" || f.acts(p, flag))
+	})
+}
+
+// shown reports whether a captured segment shows a transition: one near it or, if
+// the end enters the state with a segment of its own, any such segment later.
+func shown(p pair, s stay, frames []*frame, within time.Duration) bool {
+	return near(p, s, frames, within) || slices.ContainsFunc(frames, func(f *frame) bool {
+		flag := acts[s.state]
+		return flag != "" && f.acts(p, flag) && f.caught.After(s.since.Add(-within))
+	})
+}
+
+// acts reports whether a frame is the local end's own, with a flag.
+func (f *frame) acts(p pair, flag string) bool {
+	return f.from != nil && f.src == p.local && strings.Contains(f.flags, flag)
 }
 
 // closedFirst is "both" if both ends entered FIN_WAIT_1, else the end that did,
@@ -376,6 +407,7 @@ func (w *want) optional(end, why string, states ...string) {
 // near the transition.
 func (w *want) proved(end, why string, states ...string) {
 	w.edit(end, why, states, func(s string) string { return strings.TrimSuffix(s, "?") })
+	w.untimed(end, "", states...)
 }
 
 func (w *want) edit(end, why string, states []string, f func(string) string) {
@@ -390,9 +422,22 @@ func (w *want) edit(end, why string, states []string, f func(string) string) {
 	w.Notes = append(w.Notes, end+": "+why)
 }
 
+// untimed leaves out when an end entered these states.
+func (w *want) untimed(end, why string, states ...string) {
+	r := role(end)
+	for i, s := range w.Ends[r] {
+		if slices.Contains(states, strings.TrimSuffix(s, "?")) {
+			w.At[r][i] = never
+		}
+	}
+	if why != "" {
+		w.Notes = append(w.Notes, end+": "+why)
+	}
+}
+
 // accept replaces what is expected of an end.
 func (w *want) accept(end, why, states string) {
-	w.Ends[role(end)] = strings.Fields(states)
+	w.Ends[role(end)], w.At[role(end)] = strings.Fields(states), nil
 	w.forget(end + ": ")
 	w.Notes = append(w.Notes, end+": "+why)
 }

@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // A want is what the kernels of both hosts say of one connection, in the
@@ -17,26 +20,66 @@ type want struct {
 	Optional       bool // a tracker may have no record of it
 	Notes          []string
 	Ends           [2]pattern // of client and server
-	ClosedFirst    string     // "" if not compared
+	At             [2][]when  // of each state; nil: not compared
+	Within         time.Duration
+	ClosedFirst    string // "" if not compared
+}
+
+// A when is the time of a transition since the first frame of the capture, or
+// never if it is not compared.
+type when time.Duration
+
+const never = when(math.MinInt64)
+
+func (w when) String() string {
+	if w == never {
+		return "-"
+	}
+	ms := time.Duration(w).Round(time.Millisecond) // no -0.000
+	return strconv.FormatFloat(ms.Seconds(), 'f', 3, 64)
+}
+
+func parseWhen(s string) (when, error) {
+	if s == "-" {
+		return never, nil
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return when(f * float64(time.Second)), err
+}
+
+// A move is a state, and when an end entered it.
+type move struct {
+	state string
+	at    when
 }
 
 // A pattern is the states of one end in order. A state with a trailing "?" may
 // be missing; the pattern "*" fits everything.
 type pattern []string
 
-// fits reports whether the states are ones that the pattern allows.
-func (p pattern) fits(states []string) bool {
+// fit returns which element of the pattern each state is, if the states are ones
+// that the pattern allows.
+func (p pattern) fit(states []string) ([]int, bool) {
 	if len(p) == 1 && p[0] == "*" {
-		return true
+		return nil, true
 	}
-	if len(p) == 0 {
-		return len(states) == 0
+	return p.fitFrom(0, states)
+}
+
+func (p pattern) fitFrom(i int, states []string) ([]int, bool) {
+	if i == len(p) {
+		return nil, len(states) == 0
 	}
-	s, optional := strings.CutSuffix(p[0], "?")
-	if len(states) > 0 && states[0] == s && p[1:].fits(states[1:]) {
-		return true
+	s, optional := strings.CutSuffix(p[i], "?")
+	if len(states) > 0 && states[0] == s {
+		if rest, ok := p.fitFrom(i+1, states[1:]); ok {
+			return append([]int{i}, rest...), true
+		}
 	}
-	return optional && p[1:].fits(states)
+	if optional {
+		return p.fitFrom(i+1, states)
+	}
+	return nil, false
 }
 
 func (p pattern) String() string {
@@ -49,20 +92,28 @@ func (p pattern) String() string {
 // normalise brings a sequence of states to the form that patterns are written
 // in: what came before the first active state is left out, LISTEN is CLOSED,
 // and no state comes twice in a row.
-func normalise(states []string) []string {
-	var out []string
-	for _, s := range states {
-		if s == "LISTEN" {
-			s = "CLOSED"
+func normalise(moves []move) []move {
+	var out []move
+	for _, m := range moves {
+		if m.state == "LISTEN" {
+			m.state = "CLOSED"
 		}
 		switch {
-		case len(out) == 0 && (s == "CLOSED" || s == "UNKNOWN"):
-		case len(out) > 0 && out[len(out)-1] == s:
+		case len(out) == 0 && (m.state == "CLOSED" || m.state == "UNKNOWN"):
+		case len(out) > 0 && out[len(out)-1].state == m.state:
 		default:
-			out = append(out, s)
+			out = append(out, m)
 		}
 	}
 	return out
+}
+
+func states(moves []move) []string {
+	var s []string
+	for _, m := range moves {
+		s = append(s, m.state)
+	}
+	return s
 }
 
 func (w *want) write(b *strings.Builder) {
@@ -79,6 +130,14 @@ func (w *want) write(b *strings.Builder) {
 	fmt.Fprintf(b, "%s %v %s %v\n", word, w.Client, arrow, w.Server)
 	fmt.Fprintf(b, "client %v\n", w.Ends[0])
 	fmt.Fprintf(b, "server %v\n", w.Ends[1])
+	for r, name := range [...]string{"client-at", "server-at"} {
+		if w.At[r] != nil {
+			fmt.Fprintf(b, "%s %s\n", name, strings.Trim(fmt.Sprint(w.At[r]), "[]"))
+		}
+	}
+	if w.At[0] != nil || w.At[1] != nil {
+		fmt.Fprintf(b, "within %v\n", w.Within)
+	}
 	if w.ClosedFirst != "" {
 		fmt.Fprintf(b, "closed-first %s\n", w.ClosedFirst)
 	}
@@ -112,6 +171,24 @@ func parseWants(r io.Reader) ([]*want, error) {
 				p = nil
 			}
 			w.Ends[role(f[0])] = p
+		case f[0] == "client-at" || f[0] == "server-at":
+			r := role(strings.TrimSuffix(f[0], "-at"))
+			if len(f) != 1+len(w.Ends[r]) {
+				return nil, bad
+			}
+			for _, s := range f[1:] {
+				t, err := parseWhen(s)
+				if err != nil {
+					return nil, bad
+				}
+				w.At[r] = append(w.At[r], t)
+			}
+		case f[0] == "within":
+			d, err := time.ParseDuration(f[1])
+			if err != nil {
+				return nil, bad
+			}
+			w.Within = d
 		case f[0] == "closed-first":
 			w.ClosedFirst = f[1]
 		default:
@@ -131,7 +208,7 @@ func role(s string) int {
 // A got is what a tracker says of one connection.
 type got struct {
 	Client, Server netip.AddrPort
-	Ends           [2][]string
+	Ends           [2][]move
 	ClosedFirst    string
 }
 
@@ -167,8 +244,19 @@ func compare(ws []*want, gs []*got) []string {
 			}
 		}
 		for r, name := range [...]string{"client", "server"} {
-			if s := normalise(ends[r]); !w.Ends[r].fits(s) {
-				addf("%v > %v: %s\n\tkernel  %v\n\ttracker %v", w.Client, w.Server, name, w.Ends[r], pattern(s))
+			moves := normalise(ends[r])
+			at, ok := w.Ends[r].fit(states(moves))
+			if !ok {
+				addf("%v > %v: %s\n\tkernel  %v\n\ttracker %v", w.Client, w.Server, name, w.Ends[r], pattern(states(moves)))
+				continue
+			}
+			for i, m := range moves {
+				if w.At[r] == nil || w.At[r][at[i]] == never {
+					continue
+				}
+				if k := w.At[r][at[i]]; time.Duration(m.at-k).Abs() > w.Within {
+					addf("%v > %v: %s enters %s\n\tkernel  %v\n\ttracker %v", w.Client, w.Server, name, m.state, k, m.at)
+				}
 			}
 		}
 		if w.ClosedFirst != "" && first != w.ClosedFirst {
@@ -177,7 +265,7 @@ func compare(ws []*want, gs []*got) []string {
 	}
 	for _, g := range gs {
 		addf("%v > %v: the kernels had no such connection\n\tclient %v\n\tserver %v",
-			g.Client, g.Server, pattern(g.Ends[0]), pattern(g.Ends[1]))
+			g.Client, g.Server, pattern(states(g.Ends[0])), pattern(states(g.Ends[1])))
 	}
 	return diffs
 }

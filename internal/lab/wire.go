@@ -36,8 +36,9 @@ type wire struct {
 	done    sync.WaitGroup
 	queue   events
 	seq     int
-	busy    atomic.Int64 // when the last frame moved
-	pending atomic.Int64 // frames on their way
+	late    time.Duration // by which an event missed its time, at most
+	busy    atomic.Int64  // when the last frame moved
+	pending atomic.Int64  // frames on their way
 
 	captured []*frame          // in order of capture
 	arrived  []*frame          // in order of arrival at a host
@@ -194,7 +195,9 @@ func (w *wire) run() {
 	defer tick.Stop()
 	for {
 		for len(w.queue) > 0 && !time.Now().Before(w.queue[0].due) {
-			heap.Pop(&w.queue).(event).do()
+			e := heap.Pop(&w.queue).(event)
+			w.late = max(w.late, time.Since(e.due))
+			e.do()
 			w.pending.Add(-1)
 			w.busy.Store(time.Now().UnixNano())
 		}
