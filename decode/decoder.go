@@ -39,13 +39,15 @@ const (
 	SkipProtocol       // IP of another protocol
 	SkipFragment       // part of a datagram that is not complete with it
 	SkipCutShort       // the capture ends before the TCP flags
-	SkipMalformed      // its lengths contradict each other, or its fragments do
+	SkipMalformed      // its headers contradict each other, or its fragments do
+	SkipOverlong       // IP says that it is longer than its frame, as if sliced on its way to the capture
 	SkipTooDeep        // in more tunnels or VLANs than are followed
 	NumSkips
 )
 
 var skipNames = [NumSkips]string{
-	"", "link-type", "not-ip", "udp", "icmp", "other-protocol", "fragment", "cut-short", "malformed", "nested-too-deep",
+	"", "link-type", "not-ip", "udp", "icmp", "other-protocol", "fragment", "cut-short", "malformed",
+	"longer-than-frame", "nested-too-deep",
 }
 
 // String returns the name under which packets so skipped are counted.

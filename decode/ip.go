@@ -58,8 +58,11 @@ func (d *Decoder) ipv4(b []byte, wire int) Result {
 	if total == 0 { // segmentation offload: too long for the field, or left to the card
 		total = wire
 	}
-	if header < least || total < header || total > wire {
+	if header < least || total < header {
 		return skip(SkipMalformed)
+	}
+	if total > wire {
+		return skip(SkipOverlong)
 	}
 	if len(b) < header {
 		return skip(SkipCutShort)
@@ -114,7 +117,7 @@ func (d *Decoder) ipv6(b []byte, wire int) Result {
 		}
 	}
 	if g.length > wire {
-		return skip(SkipMalformed)
+		return skip(SkipOverlong)
 	}
 	g.payload = b[:min(len(b), g.length)]
 	f, why := g.extensions()
