@@ -269,9 +269,9 @@ func (c *Conn) Handshake() Handshake {
 		return Simultaneous
 	case c.Completeness&SawSYNACK != 0 && c.acked:
 		return Complete
-	case c.Completeness&SawSYNACK != 0 && cl.sentSYN:
+	case c.Completeness&SawSYNACK != 0 && cl.sentSYN && !cl.Acked():
 		return HalfOpen
-	case !cl.sentSYN || c.Midstream || c.acked:
+	case !cl.sentSYN || c.Midstream || cl.Acked():
 		return Missed
 	case c.hasRST && sv.initial == Listen && sv.state == Listen && c.rst.By == Server:
 		return Refused

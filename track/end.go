@@ -240,10 +240,8 @@ func (e *End) Unacked() uint32 {
 	return 0
 }
 
-// Acked reports whether the end ever acknowledged its peer's SYN.
-func (e *End) Acked() bool {
-	return e.last(sndAckOfSYN) >= 0 || e.acted
-}
+// Acked reports whether the end acknowledged its peer's SYN, seen to or not.
+func (e *End) Acked() bool { return e.last(sndAckOfSYN) >= 0 }
 
 // ClosedWith tells how the end's application closed it, if the wire does.
 func (e *End) ClosedWith() Closer {

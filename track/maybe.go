@@ -51,13 +51,13 @@ func (e *End) MayBe(now capture.Time) States {
 			may = may.Add(LastAck)
 		}
 		if e.behindGap {
-			may = may.Add(Closed)
+			may = may.Add(TimeWait)
 		}
 	case FinWait1:
 		if e.fin.ackedBy(e.una) && e.unaKnown {
 			may = may.Add(FinWait2)
 		}
-		if e.blind {
+		if e.blind || e.beforeGap {
 			may = may.Add(LastAck)
 		}
 	case FinWait2:
@@ -65,7 +65,7 @@ func (e *End) MayBe(now capture.Time) States {
 			may = may.Add(Closed)
 		}
 		if e.beforeGap {
-			may = may.Add(TimeWait)
+			may = may.Add(Closed)
 		}
 	case Closed:
 		if t.move == timeout2MSL && t.Basis == Timer && age < timeWaitSlack {

@@ -29,7 +29,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		snd.lateReset = true
 	}
 	c.noteReset(snd, rcv, seg)
-	c.put(snd, cover{own: true, abort: seg.Flags.Has(decode.ACK)}, sent(seg))
+	c.put(snd, cover{own: true, abort: seg.Flags.Has(decode.ACK) && snd.state != Listen}, sent(seg))
 	c.put(rcv, cover{}, received(seg))
 }
 

@@ -192,8 +192,12 @@ func (c *Conn) ordinary(snd, rcv *End, seg *decode.Segment) {
 		}
 		c.hold(snd, seg, v)
 		c.release()
-	default:
-		c.notes |= v.note()
+	case old:
+		if c.notes&(NoteKeepAlive|NoteRetransmission) == 0 {
+			c.notes |= NoteOld
+		}
+	case stale:
+		c.notes |= NoteStale
 	}
 }
 

@@ -131,6 +131,7 @@ func (t *Tracker) count(c *Conn, seg *decode.Segment) {
 	snd, rcv := c.direction(seg)
 	c.notes, c.order = 0, c.captured
 	c.captured++
+	c.reused = false // it goes on, whatever was opened after it
 	c.tally(snd, rcv, seg)
 	c.segment(snd, rcv, seg)
 	t.settle(c)

@@ -17,16 +17,6 @@ const (
 	stale                // its timestamp is older than TS.Recent
 )
 
-func (v verdict) note() Notes {
-	switch v {
-	case old:
-		return NoteOld
-	case stale:
-		return NoteStale
-	}
-	return 0
-}
-
 // pawsExpiry is how long TS.Recent stays valid (RFC 7323 §5.5).
 const pawsExpiry = 24 * 24 * time.Hour
 
