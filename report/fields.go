@@ -86,8 +86,10 @@ func (s *scratch) endpoint(e encoder, key string, end *track.End, now capture.Ti
 	e.str("state", end.State().String())
 	if e.array("may_be") {
 		if may := end.MayBe(now); may != 0 {
-			for _, st := range may.List() {
-				e.str("", st.String())
+			for st := range numStates {
+				if may.Has(st) {
+					e.str("", st.String())
+				}
 			}
 		}
 		e.end()
@@ -230,8 +232,8 @@ func (s *scratch) summary(e encoder, m *Summary) {
 		e.close()
 	}
 	e.close()
+	servers, rest := m.Servers()
 	if e.array("servers") {
-		servers, _ := m.Servers()
 		for _, v := range servers {
 			e.open("")
 			s.buf = appendAddr(s.buf[:0], v.Addr)
@@ -248,7 +250,6 @@ func (s *scratch) summary(e encoder, m *Summary) {
 		}
 		e.end()
 	}
-	_, rest := m.Servers()
 	e.uint("connections_to_other_servers", rest)
 	e.open("findings")
 	for _, r := range anomaly.All {

@@ -44,8 +44,7 @@ type Connection struct {
 	Findings []anomaly.Finding
 }
 
-// Duration returns the time from the first segment to the last, in nanoseconds
-// of the capture's clock.
+// duration returns the nanoseconds from the first segment to the last.
 func (c *Connection) duration() int64 { return int64(c.End - c.Start) }
 
 // A Finding concerns several connections of an input, or none.

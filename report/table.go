@@ -45,6 +45,8 @@ type attempt struct {
 	rows  []row // the first, up to maxAttempts
 	total row
 	last  capture.Time
+	from  decode.Addr // of the first
+	many  bool        // there are other clients
 }
 
 type attemptKey struct {
@@ -107,27 +109,33 @@ func (s *table) attempt(c *Connection, o Outcome) {
 	if a.n <= maxAttempts {
 		a.rows = append(a.rows, newRow(c))
 	}
+	addr := c.Client().Addr
 	if a.n == 1 {
-		a.total, a.last = a.rows[0], c.End
+		a.total, a.last, a.from = a.rows[0], c.End, addr
 		return
 	}
+	a.many = a.many || addr != a.from
+	a.last = max(a.last, c.End)
 	t := &a.total
 	t.many = a.n
 	t.id = min(t.id, c.ID)
 	t.start = min(t.start, c.Start)
-	a.last = max(a.last, c.End)
 	t.duration = a.last.Sub(t.start)
 	t.bytes[0] += c.Client().Bytes
 	t.bytes[1] += srv.Bytes
 	if w := worst(c.Findings); w > t.worst {
 		t.worst, t.findings = w, ruleNames(c.Findings)
 	}
-	if a.n == maxAttempts+1 { // from here on, they are told as one
-		t.client = fmt.Sprintf("%s:*", c.Client().Addr.IP())
+}
+
+// asRow tells of all attempts in one row.
+func (a *attempt) asRow() row {
+	r := a.total
+	r.client = "*"
+	if !a.many {
+		r.client = a.from.IP().String() + ":*"
 	}
-	if host := c.Client().Addr.IP().String(); t.client != host+":*" {
-		t.client = "*"
-	}
+	return r
 }
 
 // compareRows puts the worst first, then what is told of many, then the earliest.
@@ -164,7 +172,7 @@ func (s *table) Summary(m *Summary) error {
 	for _, a := range attempts {
 		rows := a.rows
 		if a.n > maxAttempts {
-			rows = []row{a.total}
+			rows = []row{a.asRow()}
 		}
 		for _, r := range rows {
 			if s.wants(&r) {

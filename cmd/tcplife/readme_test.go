@@ -46,7 +46,13 @@ func TestREADME(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("README.md is not what the program prints; run go test ./cmd/tcplife -update. Wanted:\n%s", got)
+		want := strings.Split(string(file), "\n")
+		for i, line := range strings.Split(got, "\n") {
+			if i >= len(want) || line != want[i] {
+				t.Fatalf("README.md, line %d: the program has %q; run go test ./cmd/tcplife -update", i+1, line)
+			}
+		}
+		t.Fatal("README.md has more lines than the program prints; run go test ./cmd/tcplife -update")
 	}
 	if err := os.WriteFile("README.md", []byte(got), 0o644); err != nil {
 		t.Fatal(err)
