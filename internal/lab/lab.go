@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -62,9 +63,9 @@ func (l *lab) must(err error) {
 func (l *lab) closed(s *sock) { l.closes = append(l.closes, closing{s.h, time.Now()}) }
 
 // play runs a scenario on two new hosts, and returns its capture and what the
-// kernels say of it. Hosts of different n have different addresses, so that
-// scenarios can share one trace.
-func play(sc scenario, n int, t *tracer) (pcap, text []byte, err error) {
+// kernels say of it, and by how much the wire was late. Hosts of different n have
+// different addresses, so that scenarios can share one trace.
+func play(sc scenario, n int, t *tracer) (pcap, text []byte, late time.Duration, err error) {
 	l := &lab{addrs: [2]netip.Addr{
 		netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}), netip.AddrFrom4([4]byte{198, 51, 100, byte(n)}),
 	}}
@@ -76,11 +77,11 @@ func play(sc scenario, n int, t *tracer) (pcap, text []byte, err error) {
 	var offset time.Duration
 	l.began, offset = monotonic()
 	if l.client, err = newHost("client", l.addrs[0], 1); err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	defer l.client.close()
 	if l.server, err = newHost("server", l.addrs[1], 2); err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
 	defer l.server.close()
 	l.wire = newWire(l.client, l.server)
@@ -104,7 +105,7 @@ func play(sc scenario, n int, t *tracer) (pcap, text []byte, err error) {
 	}
 	for _, e := range []error{err, l.wire.err, terr} {
 		if e != nil {
-			return nil, nil, e
+			return nil, nil, 0, e
 		}
 	}
 	ws := l.wants(changes, offset)
@@ -130,7 +131,7 @@ func play(sc scenario, n int, t *tracer) (pcap, text []byte, err error) {
 		w.write(&b)
 	}
 	pcap, err = l.pcap()
-	return pcap, []byte(b.String()), err
+	return pcap, []byte(b.String()), l.wire.late, err
 }
 
 // pcap returns the capture as a file.
@@ -201,6 +202,9 @@ func (l *lab) quiet(d time.Duration) {
 		}
 		if rest <= 0 {
 			return
+		}
+		if time.Since(began) > patience {
+			l.must(errors.New("the wire is never quiet"))
 		}
 		time.Sleep(rest)
 	}

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,7 +73,14 @@ func run(dir string, names []string) error {
 				few <- struct{}{}
 				defer func() { <-few }()
 			}
-			pcap, text, err := play(sc, i+1, t)
+			var pcap, text []byte
+			var late time.Duration
+			var err error
+			for range 4 {
+				if pcap, text, late, err = play(sc, i+1, t); err != nil || late <= punctual || sc.long {
+					break
+				}
+			}
 			if err == nil {
 				err = save(dir, sc.name, pcap, text)
 			}
@@ -93,13 +101,19 @@ func run(dir string, names []string) error {
 	return readme(dir)
 }
 
+// punctual is how late the wire may be on a busy machine; otherwise the scenario
+// is played again. It is small beside what scenarios wait for.
+const punctual = 20 * time.Millisecond
+
 // hurry puts the lab before other work on the machine, which else would delay
-// frames. New threads take it over.
+// frames. New threads take it over. Nice would not do: the scheduler weighs it
+// only within a session.
 func hurry() {
 	tasks, _ := os.ReadDir("/proc/self/task")
 	for _, t := range tasks {
 		if id, err := strconv.Atoi(t.Name()); err == nil {
-			unix.Setpriority(unix.PRIO_PROCESS, id, -20)
+			// Without the privilege the lab is slower, not wrong.
+			unix.SchedSetAttr(id, &unix.SchedAttr{Policy: unix.SCHED_RR, Priority: 1}, 0)
 		}
 	}
 }
