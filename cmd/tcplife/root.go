@@ -19,7 +19,13 @@ for both ends: the RFC 9293 states, when they changed, which frame shows it, how
 the connection ended, and what was wrong with it.
 
 A file is pcap or pcapng; - is standard input. A file that has a command's name is
-given with its directory, as in ./rules.`
+given with its directory, as in ./rules.
+
+Exit status: 0 analysed; 2 wrong usage, or an input that could not be read to its
+end. What could be read is reported all the same.
+
+NO_COLOR turns colours off. COLUMNS is the width of the table where standard
+output is no terminal.`
 
 const rootExample = `  tcplife web.pcap                       a table, those with findings first
   tcplife -f summary *.pcap              totals only
@@ -125,7 +131,7 @@ func (f *rootFlags) run(cmd *cobra.Command, files []string) (err error) {
 		return fmt.Errorf("--limit %d: negative", f.limit)
 	}
 	out := cmd.OutOrStdout()
-	if f.output != "" {
+	if f.output != "" && f.output != "-" {
 		file, err := createOutput(f.output, files)
 		if err != nil {
 			return err

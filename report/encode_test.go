@@ -1,0 +1,75 @@
+package report
+
+import (
+	"encoding/json"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// FuzzQuoted: whatever a string holds, its JSON is valid, is one line, and means
+// the string; octets that are no UTF-8 become U+FFFD.
+func FuzzQuoted(f *testing.F) {
+	f.Add(hostile)
+	f.Fuzz(func(t *testing.T, s string) {
+		b := appendQuoted(nil, s)
+		var got string
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Fatalf("%q: %v", b, err)
+		}
+		if want := string([]rune(s)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		for _, r := range string(b) {
+			if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+				t.Errorf("%q in %q", r, b)
+			}
+		}
+	})
+}
+
+// FuzzPrintable: nothing that a terminal obeys is left.
+func FuzzPrintable(f *testing.F) {
+	f.Add(hostile)
+	f.Fuzz(func(t *testing.T, s string) {
+		p := Printable(s)
+		if !utf8.ValidString(p) {
+			t.Errorf("%q is no UTF-8", p)
+		}
+		for _, r := range p {
+			if !unicode.IsGraphic(r) {
+				t.Errorf("%q in %q", r, p)
+			}
+		}
+	})
+}
+
+// TestFold: of equals the first stay, the heavier drive out the lighter, and no
+// weight is lost.
+func TestFold(t *testing.T) {
+	const limit = 10
+	var f fold[int, uint64]
+	weight := func(v *uint64) uint64 { return *v }
+	for k := range 100 {
+		*f.at(k, limit, weight)++
+		if k == 50 {
+			*f.at(k, limit, weight) += 5
+		}
+	}
+	list, rest := f.sorted(limit, func(a, b *uint64) int { return int(*b) - int(*a) })
+	if len(list) != limit || *list[0] != 6 {
+		t.Errorf("%d kept, the heaviest %d", len(list), *list[0])
+	}
+	var total uint64
+	for _, v := range list {
+		total += *v
+	}
+	if total+rest != 105 {
+		t.Errorf("%d kept and %d dropped of 105", total, rest)
+	}
+	for k := range limit - 1 {
+		if f.m[k] == nil {
+			t.Errorf("%d is gone", k)
+		}
+	}
+}
