@@ -155,7 +155,6 @@ var resets = []scenario{
 			l.wait(200 * time.Millisecond)
 			l.wire.do(func() { l.wire.rule = nil })
 			l.clock()
-			_ = s
 		},
 	},
 }

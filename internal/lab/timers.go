@@ -130,7 +130,6 @@ var timers = []scenario{
 			l.wait(4 * time.Second)
 			l.wire.do(func() { l.wire.rule = nil })
 			l.clock()
-			_ = s
 		},
 	},
 	{

@@ -35,136 +35,152 @@ func (f *life) add(state string, t time.Time) {
 	}
 }
 
-// lives puts the trace of a host's sockets and the snapshots of its minisocks
-// together.
+// A chronicle puts the trace of a host's sockets and the snapshots of its
+// minisocks together.
 //
 //   - A request is SYN_RCVD. One that ends without a socket is CLOSED.
 //   - A socket in TIME_WAIT, and an orphan in FIN_WAIT_2, is a minisock. The
 //     kernel closes the socket with the step to one, and that CLOSED is none.
 //   - When the minisock is gone, or a new connection takes its place, it is
 //     CLOSED.
+type chronicle struct {
+	h       *host
+	w       *wire
+	snaps   []snap
+	changed map[pair][]time.Time // by the trace
+	all     []*life
+	now     map[pair]*life // the latest of each pair
+}
+
+// lives returns the lives of a host's sockets, in the order of their beginnings.
 func (l *lab) lives(h *host, changes []change, offset time.Duration) []*life {
-	w := l.wire
-	snaps := w.snaps[w.index(h)]
-	type item struct {
-		t    time.Time
-		c    *change
-		snap *snap
+	c := &chronicle{
+		h: h, w: l.wire, snaps: l.wire.snaps[l.wire.index(h)],
+		changed: map[pair][]time.Time{}, now: map[pair]*life{},
 	}
-	var items []item
-	when := func(c *change) time.Time { return time.Unix(0, int64(c.mono+offset)) }
-	of := map[pair][]time.Time{}
-	for i := range changes {
-		if c := &changes[i]; c.local.Addr() == h.addr && c.remote.Port() != 0 {
-			items = append(items, item{t: when(c), c: c})
-			of[pair{c.local, c.remote}] = append(of[pair{c.local, c.remote}], when(c))
-		}
+	type entry struct {
+		t     time.Time
+		write func()
 	}
-	for i := range snaps {
-		items = append(items, item{t: snaps[i].from, snap: &snaps[i]})
-	}
-	slices.SortStableFunc(items, func(a, b item) int { return a.t.Compare(b.t) })
-
-	// minisock returns the state of a pair's minisock in the first snapshot after t.
-	minisock := func(p pair, t time.Time) string {
-		for _, s := range snaps {
-			if s.from.After(t) {
-				return s.socks[p]
-			}
-		}
-		return ""
-	}
-	// syn returns the last SYN that reached the host before t.
-	syn := func(p pair, t time.Time) (uint32, time.Time) {
-		for _, f := range slices.Backward(w.arrived) {
-			if f.to == h && f.flags == "S" && f.src == p.remote && f.dst == p.local && !f.came.After(t) {
-				return f.tcp.Seq, f.came
-			}
-		}
-		return 0, t
-	}
-
-	var all []*life
-	now := map[pair]*life{}
-	begin := func(p pair, state string, t time.Time, active bool) *life {
-		if f := now[p]; f != nil && f.mini && !f.over() {
-			f.add("CLOSED", t)
-		}
-		f := &life{pair: p, active: active}
-		if !active {
-			f.isn, t = syn(p, t)
-		}
-		f.states = []stay{{state, t}}
-		all = append(all, f)
-		now[p] = f
-		return f
-	}
-	for _, it := range items {
-		if c := it.c; c != nil {
-			p := pair{c.local, c.remote}
-			f := now[p]
-			switch {
-			case c.to == "SYN_SENT":
-				begin(p, c.to, it.t, true)
-				continue
-			case c.from == "LISTEN":
-				if f == nil || f.last() != "SYN_RCVD" {
-					f = begin(p, "SYN_RCVD", it.t, false)
-				}
-				f.mini = false
-				continue
-			case f == nil || f.last() != c.from:
-				// An orphan with the same addresses, in a namespace that a former
-				// run left, ends.
-				continue
-			}
-			f.mini = false
-			if c.to == "CLOSED" {
-				if s := minisock(p, it.t); s == "FIN_WAIT_2" || s == "TIME_WAIT" {
-					f.mini = true
-					f.add(s, it.t)
-					continue
-				}
-			}
-			f.add(c.to, it.t)
+	var entries []entry
+	for _, ch := range changes {
+		if ch.local.Addr() != h.addr {
 			continue
 		}
-		s := it.snap
-		blurred := func(p pair) bool {
-			return slices.ContainsFunc(of[p], func(t time.Time) bool {
-				// The trace has microseconds.
-				return !t.Before(s.from.Add(-2*time.Microsecond)) && t.Before(s.to.Add(2*time.Microsecond))
-			})
-		}
-		for p, state := range s.socks {
-			f := now[p]
-			if blurred(p) {
-				continue
-			}
-			switch {
-			case state == "SYN_RCVD" && (f == nil || f.over() || f.last() == "TIME_WAIT"):
-				begin(p, state, it.t, false).mini = true
-			case state == "TIME_WAIT" && f != nil && f.mini:
-				f.add(state, it.t)
-			}
-		}
-		for p, f := range now {
-			if _, ok := s.socks[p]; !ok && f.mini && !f.over() && !blurred(p) {
-				f.add("CLOSED", it.t)
-			}
-		}
+		p, t := pair{ch.local, ch.remote}, time.Unix(0, int64(ch.mono+offset))
+		c.changed[p] = append(c.changed[p], t)
+		entries = append(entries, entry{t, func() { c.traced(p, ch, t) }})
 	}
-	for _, f := range all {
+	for _, s := range c.snaps {
+		entries = append(entries, entry{s.from, func() { c.seen(s) }})
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int { return a.t.Compare(b.t) })
+	for _, e := range entries {
+		e.write()
+	}
+	for _, f := range c.all {
 		if f.active {
-			for _, g := range l.sent(f.local, f.remote) {
-				if g.from == h && g.tcp.SYN && !g.sent.Before(f.states[0].since.Add(-time.Millisecond)) {
-					f.isn = g.tcp.Seq
-					break
-				}
-			}
+			f.isn = l.ownISN(h, f)
 		}
 	}
-	return all
+	return c.all
+}
+
+func (c *chronicle) begin(p pair, state string, t time.Time, active bool) *life {
+	if f := c.now[p]; f != nil && f.mini && !f.over() {
+		f.add("CLOSED", t)
+	}
+	f := &life{pair: p, active: active}
+	if !active {
+		f.isn, t = c.syn(p, t)
+	}
+	f.states = []stay{{state, t}}
+	c.all = append(c.all, f)
+	c.now[p] = f
+	return f
+}
+
+// syn returns the last SYN that reached the host before t, and when it did.
+func (c *chronicle) syn(p pair, t time.Time) (uint32, time.Time) {
+	for _, f := range slices.Backward(c.w.arrived) {
+		if f.to == c.h && f.flags == "S" && f.src == p.remote && f.dst == p.local && !f.came.After(t) {
+			return f.tcp.Seq, f.came
+		}
+	}
+	return 0, t
+}
+
+// minisock returns the state of the minisock that a socket left behind at t, or "".
+func (c *chronicle) minisock(p pair, t time.Time) string {
+	for _, s := range c.snaps {
+		if s.from.After(t) {
+			if state := s.socks[p]; state != "SYN_RCVD" { // the next connection's
+				return state
+			}
+			return ""
+		}
+	}
+	return ""
+}
+
+// traced takes a transition of a socket.
+func (c *chronicle) traced(p pair, ch change, t time.Time) {
+	f := c.now[p]
+	switch {
+	case ch.to == "SYN_SENT":
+		c.begin(p, ch.to, t, true)
+	case ch.from == "LISTEN":
+		if f == nil || f.last() != "SYN_RCVD" {
+			f = c.begin(p, "SYN_RCVD", t, false)
+		}
+		f.mini = false
+	case f == nil || f.last() != ch.from:
+		// An orphan with the same addresses, in a namespace that a former run
+		// left, ends.
+	case ch.to == "CLOSED" && c.minisock(p, t) != "":
+		f.mini = true
+		f.add(c.minisock(p, t), t)
+	default:
+		f.mini = false
+		f.add(ch.to, t)
+	}
+}
+
+// seen takes a snapshot.
+func (c *chronicle) seen(s snap) {
+	// A socket that changes while the snapshot is taken may be in it or not. The
+	// trace has microseconds.
+	const us = time.Microsecond
+	blurred := func(p pair) bool {
+		return slices.ContainsFunc(c.changed[p], func(t time.Time) bool {
+			return t.After(s.from.Add(-2*us)) && t.Before(s.to.Add(2*us))
+		})
+	}
+	for p, state := range s.socks {
+		f := c.now[p]
+		switch {
+		case blurred(p):
+		case state == "SYN_RCVD" && (f == nil || f.over() || f.last() == "TIME_WAIT"):
+			c.begin(p, state, s.from, false).mini = true
+		case state == "TIME_WAIT" && f != nil && f.mini:
+			f.add(state, s.from)
+		}
+	}
+	for p, f := range c.now {
+		if _, ok := s.socks[p]; !ok && f.mini && !f.over() && !blurred(p) {
+			f.add("CLOSED", s.from)
+		}
+	}
+}
+
+// ownISN returns the number of the SYN with which a host began.
+func (l *lab) ownISN(h *host, f *life) uint32 {
+	for _, g := range l.sent(f.local, f.remote) {
+		if g.from == h && g.tcp.SYN && !g.sent.Before(f.states[0].since.Add(-time.Millisecond)) {
+			return g.tcp.Seq
+		}
+	}
+	return 0
 }
 
 // sent returns the segments from src to dst that got anywhere, in order.
