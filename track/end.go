@@ -25,6 +25,8 @@ type End struct {
 
 	Sent       capture.Time // when it last sent a segment, whether it counted or not
 	SentFrame  uint64       // that segment
+	Data       capture.Time // when it last sent payload, keep-alive probes left out; 0 if never
+	DataFrame  uint64       // that segment
 	FirstFrame uint64       // its first segment
 
 	firstSYN, lastSYN capture.Time

@@ -164,6 +164,9 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 	if c.notes&NoteRetransmission != 0 {
 		snd.Retransmits++
 	}
+	if seg.Len > 0 && c.notes&NoteKeepAlive == 0 {
+		snd.Data, snd.DataFrame = seg.Time, seg.Frame
+	}
 	f := seg.Flags
 	if f.Has(decode.SYN) {
 		if snd.SYN == 0 {

@@ -14,10 +14,10 @@ var CloseWait = &Rule{
 	Doc: `end lingers in CLOSE_WAIT
 
 The peer sent FIN and this end acknowledged it, but then sent neither data nor
-a FIN of its own for a minute or more. The usual cause is a program that does
-not close its socket; every such connection costs it a file descriptor. Look at
-the error and end-of-file paths of the program, and count its sockets with
-ss -tn state close-wait.
+a FIN of its own for a minute or more, whether or not one came in the end. The
+usual cause is a program that does not close its socket; every such connection
+costs it a file descriptor. Look at the error and end-of-file paths of the
+program, and count its sockets with ss -tn state close-wait.
 
 A connection may be half-closed on purpose, to let a long answer finish. Then
 this end is still sending, and the rule is silent. It is silent too where the
@@ -36,15 +36,33 @@ func checkCloseWait(p *Pass) {
 		return
 	}
 	for _, e := range c.Ends() {
-		if e.State() != track.CloseWait {
+		in, left, out := stayIn(e, track.CloseWait)
+		if in.To != track.CloseWait {
 			continue
 		}
-		since := max(e.Since(), e.Sent)
-		quiet := p.Now.Sub(since)
+		until, then := p.Now, ""
+		if left {
+			until, then = out.Time, ", then "+out.To.String()
+		}
+		quiet := until.Sub(max(in.Time, e.Data))
 		if quiet < closeWaitMax {
 			continue
 		}
-		p.Reportf(e, AppOf(c.Role(e)), e.Since(), frames(e.SinceFrame(), e.SentFrame),
-			"in CLOSE_WAIT, silent for %v", Dur(quiet))
+		p.Reportf(e, AppOf(c.Role(e)), in.Time, frames(in.Frame, e.DataFrame, out.Frame),
+			"in CLOSE_WAIT, silent for %v%s", Dur(quiet), then)
 	}
+}
+
+// stayIn returns the end's move into a state and, if it left it, the move out of
+// it. The first is zero if the end never was in that state.
+func stayIn(e *track.End, s track.State) (in track.Transition, left bool, out track.Transition) {
+	for _, t := range e.Transitions() {
+		switch s {
+		case t.To:
+			in = t
+		case t.From:
+			left, out = true, t
+		}
+	}
+	return in, left, out
 }
