@@ -242,12 +242,17 @@ func (c *Conn) Role(e *End) Role {
 	return Server
 }
 
+// index returns which end of c e is.
+func (c *Conn) index(e *End) uint8 {
+	if e == &c.ends[0] {
+		return 0
+	}
+	return 1
+}
+
 // Peer returns the other end than e, which must be an end of c.
 func (c *Conn) Peer(e *End) *End {
-	if e == &c.ends[0] {
-		return &c.ends[1]
-	}
-	return &c.ends[0]
+	return &c.ends[1-c.index(e)]
 }
 
 // OneSided reports whether only one end was seen to send, although it answers

@@ -23,37 +23,27 @@ type End struct {
 	SYN, FIN, RST uint32 // segments with the flag
 	Retransmits   uint32
 
-	Sent       capture.Time // when it last sent a segment, whether it counted or not
-	SentFrame  uint64       // that segment
-	Data       capture.Time // when it last sent payload, keep-alive probes left out; 0 if never
-	DataFrame  uint64       // that segment
-	FirstFrame uint64       // its first segment
+	Sent      capture.Time // when it last sent a segment, whether it counted or not
+	SentFrame uint64       // that segment
+	Data      capture.Time // when it last sent payload, keep-alive probes left out; 0 if never
+	DataFrame uint64       // that segment
 
 	firstSYN, lastSYN capture.Time
 
 	state   State // below a cover
 	initial State // before its first move
 	hist    []Transition
-	cover   cover
-	refuted uint8 // times that SYN_RCVD -> ESTABLISHED was withdrawn
 
 	iss, una, nxt, edge uint32 // ISS, SND.UNA, SND.NXT (highest octet sent + 1), right edge of the send window
 	issKnown            bool   // iss is valid
-	issProvisional      bool   // learnt from an acknowledgment
 	sentSYN             bool   // a SYN or SYN,ACK of it counted
 	nxtKnown, unaKnown  bool
 	edgeKnown           bool
 	jumped              bool // nxt was raised by other than captured octets
-	behindGap           bool // octets of it were acknowledged that were not captured, a FIN perhaps
-	beforeGap           bool // it acknowledged them
 	acted               bool // did what proves its SYN acknowledged
-	joined              bool // sent a segment of a connection older than the capture
 	ackedFIN            bool // acknowledged its peer's FIN
-	lateAcked           bool // acknowledged new data after its own FIN: shutdown, not close
-	lateReset           bool // answered data after its own FIN with a bare RST
 	zeroWnd             bool // its last segment closed the window
 	keptAlive           bool // its last segment was a keep-alive
-	blind               bool // its FIN acknowledged more than it had before: the peer's FIN, perhaps
 	sumsRight           bool // sent a segment whose checksum is not wrong
 	offeredTS           bool // its SYN carried timestamps
 	knownTS             bool // tsRecent is valid
@@ -62,17 +52,10 @@ type End struct {
 	lastWnd             uint16
 	acks                bool // it acknowledged anything
 
-	holes     uint8  // in Conn.holes
-	sackEdge  uint32 // right edge of the highest SACK block about its octets, if sacked
-	sacked    bool
-	maxUnseen uint32 // highest end of its segments that wait, if unseen
-	unseen    bool
-
 	fin      fin
 	timeWait capture.Time // TIME_WAIT began, or began again
 
 	tsRecent uint32 // TS.Recent of its peer (RFC 7323 §4.3)
-	tsTime   capture.Time
 	lastCopy copyID // of its last segment that counted, if counted
 	synCopy  copyID // of its last SYN or SYN,ACK
 	lastSeq  uint32 // that segment's sequence number
@@ -84,7 +67,29 @@ type End struct {
 	probeEnd uint32
 	probing  bool
 
-	rise struct { // of its acknowledgments by exactly one octet, the last time they rose
+	rareEnd
+}
+
+// rareEnd is what few ends have anything of: while it is zero, an end fits into
+// a smallEnd.
+type rareEnd struct {
+	cover          cover
+	refuted        uint8 // times that SYN_RCVD -> ESTABLISHED was withdrawn
+	issProvisional bool  // iss was learnt from an acknowledgment
+	behindGap      bool  // octets of it were acknowledged that were not captured, a FIN perhaps
+	beforeGap      bool  // it acknowledged them
+	joined         bool  // sent a segment of a connection older than the capture
+	lateAcked      bool  // acknowledged new data after its own FIN: shutdown, not close
+	lateReset      bool  // answered data after its own FIN with a bare RST
+	blind          bool  // its FIN acknowledged more than it had before: the peer's FIN, perhaps
+
+	holes     uint8  // in Conn.holes
+	sacked    bool   // its peer reports a hole
+	sackEdge  uint32 // right edge of the highest SACK block about its octets, if sacked
+	maxUnseen uint32 // highest end of its segments that wait, if unseen
+	unseen    bool
+
+	rise struct { // of its acknowledgments by exactly one octet, the last time they rose, its peer being unseen
 		one bool
 		by  cause
 	}

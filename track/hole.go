@@ -5,7 +5,7 @@ import "tcplife/decode"
 // A hole is a run of octets [from, to) that its end skipped: they were lost
 // before the capture point, captured out of order, or missed by the capture.
 type hole struct {
-	of       *End
+	of       uint8 // index of the end
 	from, to uint32
 }
 
@@ -18,14 +18,14 @@ func (e *End) holed() bool { return e.holes > 0 }
 func (c *Conn) skip(e *End, to uint32) {
 	if len(c.holes) == maxHoles {
 		for i := len(c.holes) - 1; i >= 0; i-- {
-			if h := &c.holes[i]; h.of == e {
+			if h := &c.holes[i]; h.of == c.index(e) {
 				h.to = to
 				return
 			}
 		}
 		return
 	}
-	c.holes = append(c.holes, hole{e, e.nxt, to})
+	c.holes = append(c.holes, hole{c.index(e), e.nxt, to})
 	e.holes++
 }
 
@@ -36,7 +36,7 @@ func (c *Conn) fill(snd *End, seg *decode.Segment) {
 	}
 	for i := 0; i < len(c.holes); i++ {
 		h := &c.holes[i]
-		if h.of != snd {
+		if h.of != c.index(snd) {
 			continue
 		}
 		if atMost(seg.Seq, h.from) && after(seg.Seq+seg.Len, h.from) {
@@ -55,7 +55,7 @@ func (c *Conn) passHoles(rcv *End) {
 		return
 	}
 	for i := range c.holes {
-		if h := &c.holes[i]; h.of == rcv && before(h.from, rcv.una) {
+		if h := &c.holes[i]; h.of == c.index(rcv) && before(h.from, rcv.una) {
 			h.from = rcv.una
 			c.Gaps++
 		}
@@ -68,7 +68,7 @@ func (c *Conn) passHoles(rcv *End) {
 func (c *Conn) closeHoles(e *End, acked bool) {
 	kept := c.holes[:0]
 	for _, h := range c.holes {
-		if h.of == e && !before(h.from, h.to) {
+		if h.of == c.index(e) && !before(h.from, h.to) {
 			e.holes--
 			continue
 		}

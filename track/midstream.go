@@ -44,7 +44,7 @@ func (c *Conn) restart(seg *decode.Segment) {
 		*e = End{
 			Addr: e.Addr, Port: e.Port, Packets: e.Packets, Bytes: e.Bytes, PayloadBytes: e.PayloadBytes,
 			SYN: e.SYN, FIN: e.FIN, RST: e.RST, Retransmits: e.Retransmits,
-			Sent: e.Sent, SentFrame: e.SentFrame, FirstFrame: e.FirstFrame,
+			Sent: e.Sent, SentFrame: e.SentFrame, Data: e.Data, DataFrame: e.DataFrame,
 			firstSYN: e.firstSYN, lastSYN: e.lastSYN, hist: e.hist[:0],
 		}
 	}

@@ -241,7 +241,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	}
 	c.advance(snd, rcv, seg)
 	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent)) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
-		snd.tsRecent, snd.tsTime, snd.knownTS = seg.TSVal, seg.Time, true
+		snd.tsRecent, snd.knownTS = seg.TSVal, true
 	}
 	if f.Has(decode.FIN) && !snd.fin.counts {
 		c.beginFIN(snd, rcv, seg, end-1)
@@ -299,13 +299,14 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	ack := seg.Ack
 	rcv.raise(ack)
 	if !rcv.unaKnown || after(ack, rcv.una) {
-		one := rcv.unaKnown && ack == rcv.una+1
-		snd.rise.one, snd.rise.by = one, received(seg)
+		if rcv.Packets == 0 {
+			snd.rise.one, snd.rise.by = rcv.unaKnown && ack == rcv.una+1, received(seg)
+		}
 		if snd.state == FinWait2 && rcv.unaKnown && ack-rcv.una > 1 {
 			snd.lateAcked = true
 		}
 		rcv.una, rcv.unaKnown = ack, true
-		rcv.streak.n = 0
+		rcv.streak.n, rcv.streak.gap = 0, 0
 		if rcv.fin.counts && after(ack, rcv.fin.seq) {
 			snd.rise.one = false
 		}
@@ -322,7 +323,7 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 		}
 	}
 	if rcv.sacked && !after(rcv.sackEdge, rcv.una) {
-		rcv.sacked = false
+		rcv.sacked, rcv.sackEdge = false, 0
 	}
 	shift := uint(0)
 	if !seg.Flags.Has(decode.SYN) {
@@ -337,6 +338,7 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	}
 	if seg.Flags.Has(decode.SYN) && snd.issKnown && rcv.sentSYN && !snd.edgeKnown && rcv.synWnd > 0 {
 		snd.edge, snd.edgeKnown = snd.iss+1+uint32(rcv.synWnd), true
+		rcv.synWnd = 0
 	}
 }
 

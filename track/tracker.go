@@ -154,9 +154,6 @@ func (c *Conn) direction(seg *decode.Segment) (snd, rcv *End) {
 
 // tally counts seg for its sender.
 func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
-	if snd.Packets == 0 {
-		snd.FirstFrame = seg.Frame
-	}
 	snd.Packets++
 	snd.Bytes += uint64(seg.Wire)
 	snd.PayloadBytes += uint64(seg.Len)
