@@ -33,10 +33,14 @@ const (
 
 // A Reader reads the packets of one capture file, in the file's order.
 type Reader struct {
-	src    io.Reader
-	closer io.Closer // nil: what src reads from is not ours to close
-	size   int64
-	read   atomic.Int64
+	src         io.Reader
+	closer      io.Closer // nil: what src reads from is not ours to close
+	size        int64
+	regular     bool // it is a file that can be opened again
+	raw         counter
+	compression string
+	aheads      []*ahead
+	wait        func() // nil: nobody wants to know
 
 	buf      []byte
 	pos, end int   // buf[pos:end] is read and not used yet
@@ -57,34 +61,70 @@ type Reader struct {
 	warnings []string
 }
 
+// Options set how a file is opened. The zero value is right for one that is
+// complete.
+type Options struct {
+	// Follow waits at the end of a regular file for what is still written to it.
+	Follow bool
+	// Stop, if not nil, ends waiting when it is closed: for what is written to a
+	// file that is followed, and for what comes through a pipe.
+	Stop <-chan struct{}
+	// Wait, if not nil, is called before Next asks for more of the file, which may
+	// take any time.
+	Wait func()
+	// BufferSize is what is read at once; 0 means 1 MiB.
+	BufferSize int
+
+	total *atomic.Int64 // counts the octets read too
+}
+
 // Open opens a capture file. "-" means standard input.
 //
 // Errors lack the file's name: that is the caller's to add.
-func Open(path string) (*Reader, error) {
-	if path == "-" {
-		return newFileReader(os.Stdin, nil)
+func Open(path string) (*Reader, error) { return Options{}.Open(path) }
+
+// Open is Open with options.
+func (o Options) Open(path string) (*Reader, error) {
+	f, closer := os.Stdin, io.Closer(nil)
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, unnamed(err)
+		}
+		closer = f
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, unnamed(err)
-	}
-	r, err := newFileReader(f, f)
-	if err != nil {
+	r, err := newFileReader(f, closer, o)
+	if err != nil && closer != nil {
 		f.Close()
-		return nil, err
 	}
-	return r, nil
+	return r, err
 }
 
-func newFileReader(f *os.File, c io.Closer) (*Reader, error) {
-	r, err := NewReader(f)
+func newFileReader(f *os.File, closer io.Closer, o Options) (*Reader, error) {
+	size, regular := int64(0), false
+	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() {
+		size, regular = fi.Size(), true
+	}
+	var src io.Reader = f
+	var a *ahead
+	switch {
+	case regular && o.Follow:
+		src, size = &follower{f: f, stop: o.Stop}, 0
+	case !regular && o.Stop != nil:
+		a = newAhead(f, o.Stop)
+		src = a
+	}
+	r, err := newReader(src, o)
 	if err != nil {
+		if a != nil {
+			a.close()
+		}
 		return nil, err
 	}
-	r.closer = c
-	if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() {
-		r.size = fi.Size()
+	if a != nil {
+		r.aheads = append(r.aheads, a)
 	}
+	r.closer, r.size, r.regular = closer, size, regular && closer != nil
 	return r, nil
 }
 
@@ -100,14 +140,46 @@ func unnamed(err error) error {
 // NewReader returns a Reader of the capture file that src yields. It reads ahead,
 // but Next waits for no more than the packet that it returns, so src may be a pipe
 // that a capturing program writes to.
-func NewReader(src io.Reader) (*Reader, error) { return newReader(src, bufferSize) }
+func NewReader(src io.Reader) (*Reader, error) { return newReader(src, Options{}) }
 
-func newReader(src io.Reader, size int) (*Reader, error) {
-	r := &Reader{src: src, buf: make([]byte, size), lastLink: ^uint32(0)}
-	if err := r.start(); err != nil {
+func newReader(src io.Reader, o Options) (*Reader, error) {
+	if o.BufferSize == 0 {
+		o.BufferSize = bufferSize
+	}
+	r := &Reader{buf: make([]byte, o.BufferSize), lastLink: ^uint32(0), wait: o.Wait}
+	r.raw.src, r.raw.total = src, o.total
+	r.src = &r.raw
+	err := r.decompress()
+	if err == nil {
+		err = r.start()
+	}
+	if err != nil {
+		r.stopAhead()
 		return nil, err
 	}
 	return r, nil
+}
+
+func (r *Reader) stopAhead() {
+	for _, a := range r.aheads {
+		a.close()
+	}
+}
+
+// A counter counts what is read from src. Others may look meanwhile.
+type counter struct {
+	src   io.Reader
+	n     atomic.Int64
+	total *atomic.Int64 // nil, or shared with others
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.src.Read(b)
+	c.n.Add(int64(n))
+	if c.total != nil {
+		c.total.Add(int64(n))
+	}
+	return n, err
 }
 
 // start finds out which format the input has, and reads what precedes the first
@@ -135,6 +207,9 @@ func (r *Reader) start() error {
 	if r.fill(8) == nil { // the longest signature
 		b = r.buf[:r.end]
 	}
+	if c := codecOf(b); c != nil { // decompress has undone one
+		return fmt.Errorf("%w: it is compressed by %s within %s, and only one is undone", ErrFormat, c.name, r.compression)
+	}
 	if what := foreign(b); what != "" {
 		return fmt.Errorf("%w: %s", ErrFormat, what)
 	}
@@ -160,11 +235,6 @@ func startsMagic(b []byte) bool {
 // users take for a capture.
 func foreign(b []byte) string {
 	for _, f := range [...]struct{ magic, what string }{
-		{"\x1f\x8b", "it is compressed by gzip"},
-		{"\x28\xb5\x2f\xfd", "it is compressed by zstd"},
-		{"\xfd7zXZ", "it is compressed by xz"},
-		{"\x04\x22\x4d\x18", "it is compressed by lz4"},
-		{"BZh", "it is compressed by bzip2"},
 		{"PK\x03\x04", "it is a zip archive"},
 		{"snoop\x00", "it is a snoop file"},
 		{"GMBU", "it is a Network Monitor file"},
@@ -204,39 +274,42 @@ func (r *Reader) Next(p *Packet) error {
 
 // Close closes what Open opened.
 func (r *Reader) Close() error {
+	r.stopAhead()
 	if r.closer == nil {
 		return nil
 	}
 	return unnamed(r.closer.Close())
 }
 
-// Progress returns how many octets were read, and the size of the file, which is
-// 0 if it has none (a pipe). Another goroutine than the one that calls Next may
+// Progress returns how many octets were read, before decompression, and the size
+// of the file, which is 0 if it has none (a pipe) or is followed. Another goroutine than the one that calls Next may
 // call it.
-func (r *Reader) Progress() (read, size int64) { return r.read.Load(), r.size }
+func (r *Reader) Progress() (read, size int64) { return r.raw.n.Load(), r.size }
 
 // Info is what a file says of itself, as far as it was read.
 type Info struct {
-	Format     string   // "pcap" or "pcapng"
-	Packets    uint64   // read
-	Bytes      int64    // octets read
-	Size       int64    // of the file; 0 if it has none
-	LinkTypes  []uint32 // of the packets read, in ascending order
-	Interfaces int      // that the file describes
-	Received   uint64   // packets that the interfaces received, by their last statistics; 0 if there are none
-	Dropped    uint64   // of which so many were not captured for want of room
-	Warnings   []string // departures from the format that were put up with
+	Format      string   // "pcap" or "pcapng"
+	Compression string   // such as "gzip"; empty if there is none
+	Packets     uint64   // read
+	Bytes       int64    // octets read, before decompression
+	Size        int64    // of the file; 0 if it has none
+	LinkTypes   []uint32 // of the packets read, in ascending order
+	Interfaces  int      // that the file describes
+	Received    uint64   // packets that the interfaces received, by their last statistics; 0 if there are none
+	Dropped     uint64   // of which so many were not captured for want of room
+	Warnings    []string // departures from the format that were put up with
 }
 
 // Info returns what is known so far.
 func (r *Reader) Info() Info {
 	i := Info{
-		Format:     r.format,
-		Packets:    r.packets,
-		Bytes:      r.read.Load(),
-		Size:       r.size,
-		Interfaces: 1,
-		Warnings:   slices.Clone(r.warnings),
+		Format:      r.format,
+		Compression: r.compression,
+		Packets:     r.packets,
+		Bytes:       r.raw.n.Load(),
+		Size:        r.size,
+		Interfaces:  1,
+		Warnings:    slices.Clone(r.warnings),
 	}
 	if r.format == "pcapng" {
 		i.Interfaces = r.ng.interfaces
@@ -284,12 +357,14 @@ func (r *Reader) fillSlow(n int) error {
 			copy(buf, r.buf)
 			r.buf = buf
 		}
+		if r.wait != nil {
+			r.wait()
+		}
 		m, err := r.src.Read(r.buf[r.end:])
 		if m < 0 || m > len(r.buf)-r.end {
 			panic("capture: source returned an impossible count from Read")
 		}
 		r.end += m
-		r.read.Add(int64(m))
 		if err != nil {
 			r.srcErr = unnamed(err)
 		}

@@ -76,10 +76,11 @@ func containers() map[string][]byte {
 // readAll returns the packets of a file and what ended them. The buffer is one
 // that records do not fit into.
 func readAll(src io.Reader) ([]sample, error) {
-	r, err := newReader(src, 64)
+	r, err := newReader(src, Options{BufferSize: 64})
 	if err != nil {
 		return nil, err
 	}
+	defer r.Close()
 	var got []sample
 	var p Packet
 	for {
@@ -232,11 +233,6 @@ func TestNotACapture(t *testing.T) {
 		{"empty", "", "not a pcap or pcapng file: it is empty"},
 		{"text", "packets, please\n", "not a pcap or pcapng file"},
 		{"two octets", "GE", "not a pcap or pcapng file"},
-		{"gzip", "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", "not a pcap or pcapng file: it is compressed by gzip"},
-		{"zstd", "\x28\xb5\x2f\xfd\x04\x00", "not a pcap or pcapng file: it is compressed by zstd"},
-		{"xz", "\xfd7zXZ\x00\x00\x04", "not a pcap or pcapng file: it is compressed by xz"},
-		{"lz4", "\x04\x22\x4d\x18\x64", "not a pcap or pcapng file: it is compressed by lz4"},
-		{"bzip2", "BZh91AY&SY", "not a pcap or pcapng file: it is compressed by bzip2"},
 		{"snoop", "snoop\x00\x00\x00\x00\x00\x00\x02", "not a pcap or pcapng file: it is a snoop file"},
 		{"pcapng without a byte order", "\x0a\x0d\x0d\x0a\x1c\x00\x00\x00abcd", "not a pcap or pcapng file"},
 	} {
