@@ -119,6 +119,7 @@ func (p *parser) operand() arith {
 		it := p.group(qualifier{})
 		if it.num == nil {
 			p.fail(t.pos, "a condition in parentheses, where a number should be")
+			return number{}
 		}
 		return it.num
 	case pr != anyProto:
@@ -126,7 +127,7 @@ func (p *parser) operand() arith {
 		return p.index(t, pr)
 	}
 	p.fail(t.pos, "%v where a number, \"len\" or an octet such as tcp[13] should be", t)
-	return nil
+	return number{}
 }
 
 // index reads what follows the name of a protocol: [off] or [off:size].

@@ -123,7 +123,9 @@ func (l *lowering) base(p proto) uint32 {
 func (l *lowering) present(a arith) *cond {
 	switch a := a.(type) {
 	case binop:
-		return l.present(a.l)
+		c := l.present(a.l)
+		l.present(a.r) // refuses what cannot be there
+		return c
 	case negation:
 		return l.present(a.x)
 	case load:

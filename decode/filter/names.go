@@ -1,5 +1,7 @@
 package filter
 
+import "strings"
+
 // proto is a protocol that qualifies a primitive or is one by itself.
 type proto uint8
 
@@ -99,84 +101,28 @@ var keywords = func() map[string]bool {
 }()
 
 // unsupported are the keywords of tcpdump that are refused, with the reason.
-var unsupported = map[string]string{
-	"inbound":     "the direction of a packet is not in a capture",
-	"outbound":    "the direction of a packet is not in a capture",
-	"ifname":      "only OpenBSD's packet filter log has it",
-	"on":          "only OpenBSD's packet filter log has it",
-	"rnr":         "only OpenBSD's packet filter log has it",
-	"rulenum":     "only OpenBSD's packet filter log has it",
-	"srnr":        "only OpenBSD's packet filter log has it",
-	"subrulenum":  "only OpenBSD's packet filter log has it",
-	"rset":        "only OpenBSD's packet filter log has it",
-	"ruleset":     "only OpenBSD's packet filter log has it",
-	"reason":      "only OpenBSD's packet filter log has it",
-	"action":      "only OpenBSD's packet filter log has it",
-	"ifindex":     "an interface's number differs from machine to machine",
-	"gateway":     "it needs the names of hosts, which are not looked up",
-	"protochain":  "it needs a loop, which the kernel does not allow",
-	"byte":        "write ether[N] instead",
-	"geneve":      noUse,
-	"llc":         noUse,
-	"radio":       noUse,
-	"fddi":        noUse,
-	"tr":          noUse,
-	"wlan":        noUse,
-	"ppp":         noUse,
-	"slip":        noUse,
-	"lane":        noUse,
-	"type":        noUse,
-	"subtype":     noUse,
-	"direction":   noUse,
-	"dir":         noUse,
-	"address1":    noUse,
-	"addr1":       noUse,
-	"address2":    noUse,
-	"addr2":       noUse,
-	"address3":    noUse,
-	"addr3":       noUse,
-	"address4":    noUse,
-	"addr4":       noUse,
-	"ra":          noUse,
-	"ta":          noUse,
-	"atalk":       noUse,
-	"aarp":        noUse,
-	"decnet":      noUse,
-	"lat":         noUse,
-	"sca":         noUse,
-	"moprc":       noUse,
-	"mopdl":       noUse,
-	"iso":         noUse,
-	"clnp":        noUse,
-	"esis":        noUse,
-	"es-is":       noUse,
-	"isis":        noUse,
-	"is-is":       noUse,
-	"l1":          noUse,
-	"l2":          noUse,
-	"iih":         noUse,
-	"lsp":         noUse,
-	"snp":         noUse,
-	"csnp":        noUse,
-	"psnp":        noUse,
-	"stp":         noUse,
-	"ipx":         noUse,
-	"netbeui":     noUse,
-	"vpi":         noUse,
-	"vci":         noUse,
-	"metac":       noUse,
-	"bcc":         noUse,
-	"oam":         noUse,
-	"oamf4":       noUse,
-	"oamf4ec":     noUse,
-	"oamf4sc":     noUse,
-	"sc":          noUse,
-	"ilmic":       noUse,
-	"connectmsg":  noUse,
-	"metaconnect": noUse,
-}
+var unsupported = func() map[string]string {
+	m := map[string]string{}
+	for words, why := range map[string]string{
+		"inbound outbound": "the direction of a packet is not in a capture",
+		"ifindex":          "an interface's number differs from machine to machine",
+		"gateway":          "it needs the names of hosts, which are not looked up",
+		"protochain":       "it needs a loop, which the kernel does not allow",
+		"byte":             "write ether[N] instead",
 
-const noUse = "tcplife has no use for it"
+		"ifname on rnr rulenum srnr subrulenum rset ruleset reason action": "only OpenBSD's packet filter log has it",
+
+		"geneve llc radio fddi tr wlan ppp slip lane type subtype direction dir ra ta " +
+			"address1 addr1 address2 addr2 address3 addr3 address4 addr4 " +
+			"atalk aarp decnet lat sca moprc mopdl iso clnp esis es-is isis is-is l1 l2 iih lsp snp csnp psnp " +
+			"stp ipx netbeui vpi vci metac bcc oam oamf4 oamf4ec oamf4sc sc ilmic connectmsg metaconnect": "tcplife has no use for it",
+	} {
+		for _, w := range strings.Fields(words) {
+			m[w] = why
+		}
+	}
+	return m
+}()
 
 // constants are the names of numbers. An index is one as well: tcp[tcpflags] is tcp[13].
 var constants = map[string]uint32{

@@ -1,9 +1,12 @@
 package filter
 
 // parser reads an expression by recursive descent. "and" and "or" have the same precedence and group to the left.
+//
+// An error takes away the tokens that are left: what is parsed after it comes to nothing, and need not look for it.
 type parser struct {
 	toks  []token
 	depth int
+	err   *Error // the first
 }
 
 // qualifier is what stands before a value, as "tcp src port" before 80, and serves the bare values after "and" and "or"
@@ -34,7 +37,7 @@ type item struct {
 }
 
 // parse returns nil for the empty expression.
-func parse(expr string) (n node, err error) {
+func parse(expr string) (node, error) {
 	toks, err := lex(expr)
 	if err != nil {
 		return nil, err
@@ -43,25 +46,21 @@ func parse(expr string) (n node, err error) {
 	if p.peek().kind == tEnd {
 		return nil, nil
 	}
-	defer func() {
-		switch e := recover().(type) {
-		case nil:
-		case *Error:
-			n, err = nil, e
-		default:
-			panic(e)
-		}
-	}()
 	it := p.expr(qualifier{}, false)
 	if t := p.peek(); t.kind != tEnd {
 		p.fail(t.pos, "%v is not expected here: only \"and\", \"or\" or the end can follow", t)
 	}
+	if p.err != nil {
+		return nil, p.err
+	}
 	return it.cond, nil
 }
 
-// fail ends parsing. It panics, as a parser that checks an error after each step is hard to read; parse recovers.
 func (p *parser) fail(pos int, format string, args ...any) {
-	panic(errorf(pos, format, args...))
+	if p.err == nil {
+		p.err = errorf(pos, format, args...)
+	}
+	p.toks = p.toks[len(p.toks)-1:]
 }
 
 func (p *parser) peek() token { return p.toks[0] }

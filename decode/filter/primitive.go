@@ -221,6 +221,7 @@ func (p *parser) prefixLen(most uint32) int {
 	t := p.next()
 	if t.kind != tNumber || t.num > most {
 		p.fail(t.pos, "%v where the number of the network's bits should be, 0 to %d", t, most)
+		return 0
 	}
 	return int(t.num)
 }

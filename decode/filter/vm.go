@@ -28,8 +28,10 @@ const (
 	opLdMem
 	opLdxMsh
 	opLdxMem
+	opLdxImm // only tcpdump's
 	opSt
 	opTax
+	opTxa // only tcpdump's
 	opJa
 	opJeq
 	opJgt
@@ -75,8 +77,10 @@ var rawCodes = [...]uint16{
 	opLdMem:  0x60,
 	opLdxMsh: 0xb1,
 	opLdxMem: 0x61,
+	opLdxImm: 0x01,
 	opSt:     0x02,
 	opTax:    0x07,
+	opTxa:    0x87,
 	opJa:     0x05,
 	opJeq:    0x15,
 	opJgt:    0x25,
@@ -185,10 +189,14 @@ func run(ops []op, p []byte, wireLen uint32) uint32 {
 			x = uint32(p[o.k]&0xf) * 4
 		case opLdxMem:
 			x = m[o.k&15]
+		case opLdxImm:
+			x = o.k
 		case opSt:
 			m[o.k&15] = a
 		case opTax:
 			x = a
+		case opTxa:
+			a = x
 		case opJa:
 			i += int(o.k)
 		case opJeq:
