@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -422,5 +423,26 @@ func BenchmarkCompile(b *testing.B) {
 		if _, err := Compile("tcp port 443 and host 10.0.0.1", 1, 0); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestDocs compiles the examples that users are given.
+func TestDocs(t *testing.T) {
+	b, err := os.ReadFile("../../docs/filters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(b)) {
+		if expr, ok := strings.CutPrefix(line, "    "); ok {
+			n++
+			expr, _, _ = strings.Cut(expr, "  ")
+			if _, err := Compile(expr, 1, 0); err != nil {
+				t.Errorf("%s: %v", expr, err)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no examples found")
 	}
 }

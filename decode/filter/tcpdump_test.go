@@ -366,7 +366,7 @@ func TestTcpdump(t *testing.T) {
 				every, generate = 4*every, generate/4
 			}
 			c := comparison{linkType: linkType, packets: captured(t, linkType)}
-			for range 4000 {
+			for range 2500 {
 				c.packets = append(c.packets, randomPacket(r, linkType))
 			}
 			for i, expr := range same {
