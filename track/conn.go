@@ -190,20 +190,13 @@ type Conn struct {
 	ends     [2]End // the first sent the first segment
 	client   uint8  // index of the client
 	fastOpen bool   // data on the SYN, or the option (RFC 7413)
-	crossed  bool   // both ends sent SYN
 	acked    bool   // the client acknowledged the server's SYN
 	ackedAt  capture.Time
 
-	rst     Reset
-	hasRST  bool
-	rstACK  uint8 // 1 + index of the sender of the last RST,ACK that counted
-	icmp    ICMPNote
-	hasICMP bool
-	over    capture.Time // when both ends were over; valid if isOver
-	isOver  bool
-	reused  bool // a newer incarnation took its addresses and ports
-	queued  bool // in the tracker's queue of connections that are over
-	place   int  // where in that queue
+	over   capture.Time // when both ends were over; valid if isOver
+	isOver bool
+	queued bool // in the tracker's queue of connections that are over
+	place  int  // where in that queue
 
 	notes       Notes  // of the segment at hand
 	order       uint32 // of the segment at hand: how many were captured before it
@@ -213,8 +206,24 @@ type Conn struct {
 	withdrawals []Withdrawal
 	candidates  []candidate
 
-	older      *Conn // the incarnation before, while it can still get segments
-	prev, list *Conn // neighbours in the tracker's list, in order of ID
+	older     *Conn // the incarnation before, while it can still get segments
+	succeeded bool  // it is such an older one, and not in the tracker's table
+	ref       ref   // where the tracker keeps it
+	hash      uint32
+
+	rareConn
+}
+
+// rareConn is what few connections have anything of: while it is zero, one may
+// fit into a smallConn.
+type rareConn struct {
+	crossed bool // both ends sent SYN
+	reused  bool // a newer incarnation took its addresses and ports
+	hasRST  bool
+	hasICMP bool
+	rstACK  uint8 // 1 + index of the sender of the last RST,ACK that counted
+	rst     Reset
+	icmp    ICMPNote
 }
 
 const (

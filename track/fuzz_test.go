@@ -37,6 +37,7 @@ func trackAny(t *testing.T, in []byte) {
 		open[c.ID] = true
 		_ = n.String()
 		checkConn(t, c)
+		checkSmall(t, c)
 	}
 	tr.Done = func(c *Conn) {
 		checkConn(t, c)

@@ -7,7 +7,20 @@ import "tcplife/decode"
 // a later segment an error changes no state (RFC 5927 §4).
 func (t *Tracker) ICMP(e *decode.ICMPError) {
 	t.Tick(e.Time, e.Frame)
-	for c := t.conns[makeKey(e.Src, e.Dst, e.SrcPort, e.DstPort, e.Context)]; c != nil; c = c.older {
+	k := makeKey(&e.Src, &e.Dst, e.SrcPort, e.DstPort, e.Context)
+	r, ok := t.store.find(&k, t.store.hash(&k))
+	if !ok {
+		return
+	}
+	newest := t.load(r)
+	t.quote(newest, e)
+	t.save(newest, nil)
+}
+
+// quote notes the error with the incarnation that it quotes, of those of which c
+// is the newest.
+func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
+	for ; c != nil; c = c.older {
 		snd := &c.ends[0]
 		if snd.Addr != e.Src || snd.Port != e.SrcPort {
 			snd = &c.ends[1]

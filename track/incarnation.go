@@ -173,9 +173,7 @@ func (c *Conn) ownSYNACK(seg *decode.Segment) bool {
 func (t *Tracker) addCandidate(c *Conn, d candidate) {
 	if len(c.candidates) == maxCandidates {
 		if t.wouldOpen(c, &c.candidates[0]) {
-			n := t.openCandidate(c, 0)
-			n.candidates, c.candidates = append(n.candidates, c.candidates...), c.candidates[:0]
-			c = n
+			c = t.openCandidate(c, 0)
 		} else {
 			c.candidates = append(c.candidates[:0], c.candidates[1:]...)
 		}
@@ -251,10 +249,17 @@ func (t *Tracker) succeed(c *Conn, seg *decode.Segment, id uint64) *Conn {
 		t.lastID++
 		id = t.lastID
 	}
-	c.reused = true
+	if c == t.store.scratch {
+		c = t.makeWhole(c)
+	}
+	c.reused, c.succeeded = true, true
 	t.settle(c)
-	n := t.openAs(c.key, seg, id)
+	n := t.store.newWhole()
+	n.open(c.key, c.hash, id, seg)
 	n.older = c
+	n.candidates, c.candidates = append(n.candidates, c.candidates...), c.candidates[:0]
+	t.store.addWhole(n)
+	t.store.table.Replace(c.hash, uint32(c.ref), uint32(n.ref))
 	depth := 0
 	for o := n; o.older != nil; o = o.older {
 		if depth++; depth > maxOlder {
@@ -274,12 +279,13 @@ func (t *Tracker) wouldOpen(c *Conn, d *candidate) bool {
 	return d.copies > 1 || snd.state == SynSent
 }
 
+// openLeft opens what would open of c's candidates, and drops the others.
 func (t *Tracker) openLeft(c *Conn) {
-	for i := 0; i < len(c.candidates); {
-		if t.wouldOpen(c, &c.candidates[i]) {
-			t.openCandidate(c, i)
+	for len(c.candidates) > 0 {
+		if t.wouldOpen(c, &c.candidates[0]) {
+			c = t.openCandidate(c, 0)
 		} else {
-			i++
+			c.candidates = append(c.candidates[:0], c.candidates[1:]...)
 		}
 	}
 }

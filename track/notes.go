@@ -119,7 +119,7 @@ func (c *Conn) trail(snd *End, seg *decode.Segment, n Notes) {
 	case again != 0:
 		snd.streak.n++
 		snd.streak.gap = seg.Time.Sub(snd.Sent)
-		snd.probing = false
+		snd.probing, snd.probe, snd.probeEnd = false, 0, 0
 	case seg.Len > 0 || seg.Flags.Any(decode.SYN|decode.FIN):
 		if !snd.probing {
 			snd.probing, snd.probe, snd.probeEnd = true, seg.Time, seg.End()

@@ -43,7 +43,6 @@ type player struct {
 
 // A life is one connection in the answer.
 type life struct {
-	conn   *Conn // until it is done
 	id     uint64
 	states [2]State // of A and B
 	end    []string // lines of the end of the script
@@ -56,7 +55,6 @@ func answer(s *script.Script, isnA, isnB uint32) {
 		l := p.life(c)
 		l.states = p.states(c)
 		l.end = p.end(c)
-		l.conn = nil
 	}
 	var frame uint64
 	p.t.Observe = func(c *Conn, seg *decode.Segment, n Notes) {
@@ -79,6 +77,7 @@ func answer(s *script.Script, isnA, isnB uint32) {
 			p.t.Finish()
 			p.now = nil
 		}
+		p.t.Each(func(c *Conn) { p.life(c).states = p.states(c) })
 		p.write(e.Step)
 	}
 	if n := len(s.Steps); n > 0 && !s.Steps[n-1].Ends() {
@@ -105,7 +104,7 @@ func (p *player) life(c *Conn) *life {
 			return l
 		}
 	}
-	l := &life{conn: c, id: c.ID}
+	l := &life{id: c.ID}
 	p.conns = append(p.conns, l)
 	return l
 }
@@ -120,9 +119,6 @@ func (p *player) write(st *script.Step) {
 			return
 		}
 		l = p.conns[len(p.conns)-1]
-	}
-	if l.conn != nil {
-		l.states = p.states(l.conn)
 	}
 	st.A, st.B = l.states[0].String(), l.states[1].String()
 	if l != p.conns[0] {

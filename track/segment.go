@@ -56,7 +56,10 @@ func (e *End) remember(seg *decode.Segment) {
 // syn takes a SYN that begins this connection, repeats that SYN, or crosses it.
 func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
 	if snd.sentSYN {
-		if identify(seg).newerThan(snd.synCopy) {
+		switch {
+		case snd.acted:
+			c.contradict(snd, seg)
+		case identify(seg).newerThan(snd.synCopy):
 			c.contradict(snd, seg)
 			snd.remember(seg)
 		}
@@ -312,8 +315,8 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 		}
 	}
 	if rcv.probing && !before(ack, rcv.probeEnd) {
-		rcv.probing = false
 		snd.sample(seg.Time.Sub(rcv.probe))
+		rcv.probing, rcv.probe, rcv.probeEnd = false, 0, 0
 	}
 	snd.acks = true
 	c.passHoles(rcv)
@@ -364,9 +367,9 @@ func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
 		}
 	}
 	if snd.state != SynSent && snd.state != SynReceived {
-		snd.acted = true
+		snd.acted, snd.synCopy = true, copyID{}
 	}
 	if rcv.issKnown && !c.fastOpen && after(seg.Ack, rcv.iss+1) {
-		rcv.acted = true // its octets are acknowledged, seen or not
+		rcv.acted, rcv.synCopy = true, copyID{} // its octets are acknowledged, seen or not
 	}
 }

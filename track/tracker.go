@@ -32,44 +32,18 @@ type Tracker struct {
 	now      capture.Time
 	frame    uint64 // of now
 	lastID   uint64
-	conns    map[key]*Conn // the newest incarnation of each
-	first    *Conn         // all of them, in order of ID
-	last     *Conn
+	store    store
 	over     queue // connections whose ends are both over
 	mirror   mirror
-	free     *Conn // recycled, linked by list
 }
 
 // New returns a Tracker.
 func New(cfg Config) *Tracker {
-	t := &Tracker{timeWait: cfg.TimeWait, conns: make(map[key]*Conn)}
+	t := &Tracker{timeWait: cfg.TimeWait, store: newStore()}
 	if t.timeWait == 0 {
 		t.timeWait = timeWaitLinux
 	}
 	return t
-}
-
-// A key names a pair of addresses and ports, the lower first, in one
-// encapsulation.
-type key struct {
-	a, b    decode.Addr
-	ap, bp  uint16
-	context uint32
-}
-
-func makeKey(src, dst decode.Addr, sp, dp uint16, context uint32) key {
-	for i := range src {
-		if src[i] != dst[i] {
-			if src[i] > dst[i] {
-				return key{dst, src, dp, sp, context}
-			}
-			return key{src, dst, sp, dp, context}
-		}
-	}
-	if sp > dp {
-		sp, dp = dp, sp
-	}
-	return key{src, dst, sp, dp, context}
 }
 
 // Now returns the capture's clock: the latest time of any frame.
@@ -85,45 +59,155 @@ func (t *Tracker) Tick(now capture.Time, frame uint64) {
 	}
 	t.now = now
 	for {
-		c, at, ok := t.over.front()
-		if !ok || now.Sub(at) < t.timeWait {
+		r, ok := t.over.front()
+		if !ok || now.Sub(t.overAt(r)) < t.timeWait {
 			return
 		}
+		c := t.load(r)
 		t.over.remove(c)
 		switch {
 		case !c.isOver:
 		case now.Sub(c.over) < t.timeWait:
-			t.enqueue(c)
+			t.over.push(c)
 		default:
 			t.expire(c)
 			t.finish(c)
+			continue
 		}
+		t.save(c, nil)
 	}
+}
+
+// overAt returns when the connection at r was over.
+func (t *Tracker) overAt(r ref) capture.Time {
+	if c := t.store.at(r); c != nil {
+		return c.over
+	}
+	s := t.store.smalls.At(uint32(r & refNumber))
+	return s.over.after(s.start)
 }
 
 // Segment takes the next segment.
 func (t *Tracker) Segment(seg *decode.Segment) {
 	t.Tick(seg.Time, seg.Frame)
-	k := makeKey(seg.Src, seg.Dst, seg.SrcPort, seg.DstPort, seg.Context)
-	c := t.conns[k]
-	if t.mirror.seen(seg) {
-		if c != nil {
-			c.Duplicates++
-			t.observe(c, seg, NoteMirrored)
-		}
-		return
-	}
-	if c == nil {
-		c = t.open(k, seg)
-	} else {
-		for o := c; o != nil; o = o.older {
-			t.expire(o)
-		}
-		if c = t.route(c, seg); c == nil {
+	k := makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, seg.Context)
+	hash := t.store.hash(&k)
+	r, found := t.store.find(&k, hash)
+	mirrored := t.mirror.seen(seg)
+	if !found {
+		if mirrored {
 			return
 		}
+		t.lastID++
+		c := t.store.scratch
+		c.recycle()
+		c.open(k, hash, t.lastID, seg)
+		t.count(c, seg)
+		t.save(c, seg)
+		return
 	}
-	t.count(c, seg)
+	c := t.load(r)
+	if mirrored {
+		c.Duplicates++
+		t.observe(c, seg, NoteMirrored)
+		t.save(c, nil)
+		return
+	}
+	for o := c; o != nil; o = o.older {
+		t.expire(o)
+	}
+	to := t.route(c, seg)
+	if to != nil {
+		t.count(to, seg)
+	}
+	// What was looked at: the connection that was the newest, and the newest now.
+	if c.key == k && c.ref != noRef {
+		t.save(c, nil)
+	}
+	if to != nil && to != c && to.key == k {
+		t.save(to, nil)
+	}
+}
+
+// load returns the connection at r, to be saved again before another one is
+// loaded.
+func (t *Tracker) load(r ref) *Conn {
+	if c := t.store.at(r); c != nil {
+		return c
+	}
+	c := t.store.scratch
+	c.recycle()
+	if n := uint32(r & refNumber); r&^refNumber == smallRef {
+		t.store.smalls.At(n).unpack(c)
+	} else {
+		l := t.store.lones.At(n)
+		seg := l.segment()
+		k := makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, 0)
+		c.open(k, t.store.hash(&k), l.id, &seg)
+		snd, rcv := c.direction(&seg)
+		c.captured = 1
+		c.tally(snd, rcv, &seg)
+		c.segment(snd, rcv, &seg)
+	}
+	c.ref = r
+	return c
+}
+
+// save keeps c, the newest incarnation of its key or an older one, in the
+// smallest size that it fits. seg is the one segment that c has if it has just
+// been opened, or nil.
+func (t *Tracker) save(c *Conn, seg *decode.Segment) {
+	s, was := &t.store, c.ref
+	if c.succeeded {
+		return // kept whole, and not in the table
+	}
+	var lone loneSYN
+	if seg != nil && lone.pack(c, seg) {
+		n := s.lones.New()
+		*s.lones.At(n) = lone
+		c.ref = loneRef | ref(n)
+		s.table.Insert(c.hash, uint32(c.ref))
+		return
+	}
+	if was != noRef && was&^refNumber == smallRef {
+		if s.smalls.At(uint32(was & refNumber)).pack(c) {
+			return
+		}
+	} else if s.small.pack(c) {
+		n := s.smalls.New()
+		*s.smalls.At(n) = s.small
+		t.moved(c, was, smallRef|ref(n))
+		return
+	}
+	if c == s.scratch {
+		t.makeWhole(c)
+	}
+}
+
+// makeWhole makes c, the scratch connection, a whole one and returns that.
+func (t *Tracker) makeWhole(c *Conn) *Conn {
+	w := t.store.newWhole()
+	*c, *w = *w, *c
+	was := w.ref
+	c.ref = noRef
+	t.store.addWhole(w)
+	t.moved(w, was, w.ref)
+	return w
+}
+
+// moved tells the table and the queue that c, kept at was before, is kept at to.
+func (t *Tracker) moved(c *Conn, was, to ref) {
+	if was == noRef {
+		t.store.table.Insert(c.hash, uint32(to))
+	} else if was != to {
+		t.store.table.Replace(c.hash, uint32(was), uint32(to))
+		c.ref = to
+		t.store.drop(was)
+	}
+	c.ref = to
+	if c.queued {
+		t.over.move(c)
+	}
 }
 
 // count lets seg count in c.
@@ -194,35 +278,14 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 	c.Last, c.End = seg.Frame, max(c.End, seg.Time)
 }
 
-// open begins a connection with its first segment, which is yet to be counted.
-func (t *Tracker) open(k key, seg *decode.Segment) *Conn {
-	t.lastID++
-	return t.openAs(k, seg, t.lastID)
-}
-
-func (t *Tracker) openAs(k key, seg *decode.Segment, id uint64) *Conn {
-	c := t.free
-	if c == nil {
-		c = new(Conn)
-	} else {
-		t.free = c.list
-		c.recycle()
-	}
-	c.ID, c.key, c.Context = id, k, seg.Context
+// open makes c, which must be empty, a connection with its first segment, which is
+// yet to be counted.
+func (c *Conn) open(k key, hash uint32, id uint64, seg *decode.Segment) {
+	c.ID, c.key, c.hash, c.Context = id, k, hash, seg.Context
 	c.First, c.Last, c.Start, c.End = seg.Frame, seg.Frame, seg.Time, seg.Time
 	c.ends[0].Addr, c.ends[0].Port = seg.Src, seg.SrcPort
 	c.ends[1].Addr, c.ends[1].Port = seg.Dst, seg.DstPort
 	c.assignRoles(seg)
-	t.conns[k] = c
-	t.link(c)
-	return c
-}
-
-// recycle makes c empty, but for memory it holds.
-func (c *Conn) recycle() {
-	h0, h1 := c.ends[0].hist[:0], c.ends[1].hist[:0]
-	*c = Conn{held: c.held[:0], holes: c.holes[:0], withdrawals: c.withdrawals[:0], candidates: c.candidates[:0]}
-	c.ends[0].hist, c.ends[1].hist = h0, h1
 }
 
 // assignRoles tells the client from the server by the first segment, and sets
@@ -268,38 +331,6 @@ func likelyClient(src, dst uint16) (uint8, RoleBasis) {
 	return 0, ByFirst
 }
 
-// link puts c into the list of connections, at its ID's place.
-func (t *Tracker) link(c *Conn) {
-	p := t.last
-	for p != nil && p.ID > c.ID {
-		p = p.prev
-	}
-	c.prev = p
-	if p == nil {
-		c.list, t.first = t.first, c
-	} else {
-		c.list, p.list = p.list, c
-	}
-	if c.list == nil {
-		t.last = c
-	} else {
-		c.list.prev = c
-	}
-}
-
-func (t *Tracker) unlink(c *Conn) {
-	if c.prev == nil {
-		t.first = c.list
-	} else {
-		c.prev.list = c.list
-	}
-	if c.list == nil {
-		t.last = c.prev
-	} else {
-		c.list.prev = c.prev
-	}
-}
-
 // settle keeps account of whether both ends are over.
 func (t *Tracker) settle(c *Conn) {
 	was := c.isOver
@@ -315,7 +346,9 @@ func (t *Tracker) settle(c *Conn) {
 			c.over = max(c.over, e.timeWait)
 		}
 	}
-	t.enqueue(c)
+	if !c.queued {
+		t.over.push(c)
+	}
 }
 
 // isOver reports whether the end holds no connection any more that a new one
@@ -326,12 +359,6 @@ func (e *End) isOver() bool {
 		return true
 	}
 	return false
-}
-
-func (t *Tracker) enqueue(c *Conn) {
-	if !c.queued {
-		t.over.push(c, c.over)
-	}
 }
 
 // expire ends TIME_WAIT by the clock.
@@ -372,36 +399,48 @@ func (t *Tracker) report(c *Conn) {
 	if t.Done != nil {
 		t.Done(c)
 	}
-	t.unlink(c)
-	if n := t.conns[c.key]; n == c {
-		if c.older != nil {
-			t.conns[c.key] = c.older
-		} else {
-			delete(t.conns, c.key)
-		}
-	} else {
-		for n != nil && n.older != c {
-			n = n.older
-		}
-		if n != nil {
-			n.older = c.older
-		}
-	}
 	if c.queued {
 		t.over.remove(c)
 	}
-	c.list, c.prev, c.older = t.free, nil, nil
-	t.free = c
+	switch {
+	case c.succeeded:
+		r, _ := t.store.find(&c.key, c.hash)
+		n := t.store.at(r) // whole, since it has older ones
+		for n.older != c {
+			n = n.older
+		}
+		n.older = c.older
+	case c.older != nil:
+		c.older.succeeded = false
+		t.store.table.Replace(c.hash, uint32(c.ref), uint32(c.older.ref))
+	default:
+		t.store.table.Remove(c.hash, uint32(c.ref))
+	}
+	t.store.drop(c.ref)
+}
+
+// Each calls f with every connection whose record is still open, in order of ID,
+// as it is now. The connection is valid until f returns, and f must not change it.
+func (t *Tracker) Each(f func(*Conn)) {
+	for _, r := range t.store.all() {
+		c := t.load(r)
+		t.expire(c)
+		f(c)
+	}
 }
 
 // Finish ends the observation: what waits is decided, and what is still open is
 // handed to Done, in order of ID.
 func (t *Tracker) Finish() {
-	for c := t.first; c != nil; c = c.list {
-		t.conclude(c)
+	for i := 0; i < len(t.store.whole); i++ {
+		if c := t.store.whole[i]; c != nil {
+			t.conclude(c)
+		}
 	}
-	for t.first != nil {
-		t.finish(t.first)
+	for _, r := range t.store.all() {
+		c := t.load(r)
+		t.expire(c)
+		t.finish(c)
 	}
 }
 

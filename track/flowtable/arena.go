@@ -42,5 +42,5 @@ func (a *Arena[T]) Free(i uint32) {
 // Len returns how many records are in use.
 func (a *Arena[T]) Len() int { return int(a.n) - len(a.free) }
 
-// Chunks returns how many records are allocated, in use or not.
+// Cap returns how many records are allocated, in use or not.
 func (a *Arena[T]) Cap() int { return len(a.chunks) * chunk }
