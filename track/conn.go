@@ -26,7 +26,8 @@ type Transition struct {
 	Time     capture.Time
 	Frame    uint64 // that shows it
 
-	move move // the arrow; unused in a move to CLOSED by a RST
+	move   move // the arrow; unused in a move to CLOSED by a RST
+	beyond bool // a segment of the peer did it that was captured after a RST closed the end
 }
 
 // A Withdrawal is a move taken back because its end contradicted it.

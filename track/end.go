@@ -1,6 +1,7 @@
 package track
 
 import (
+	"slices"
 	"time"
 
 	"tcplife/decode"
@@ -197,33 +198,50 @@ func (e *End) Basis() Basis {
 }
 
 func (e *End) lastTransition() *Transition {
-	if e.cover.on && e.state != Closed {
+	h, below := e.made()
+	if e.cover.on && below != Closed {
 		return &e.cover.by
 	}
-	if n := len(e.hist); n > 0 {
-		return &e.hist[n-1]
+	if n := len(h); n > 0 {
+		return &h[n-1]
 	}
 	return nil
+}
+
+// made returns the end's moves without a RST's, and the state that they lead to.
+// A closed end has not made those at their end that its peer's segments behind
+// the RST would have made.
+func (e *End) made() ([]Transition, State) {
+	h, s := e.hist, e.state
+	for n := len(h); e.cover.on && n > 0 && h[n-1].beyond; n-- {
+		h, s = h[:n-1], h[n-1].From
+	}
+	return h, s
 }
 
 // Transitions returns the end's moves in the order in which it made them. A move to CLOSED by a RST keeps the RST's time, and moves
 // made by segments that were under way then come before it: times need not rise.
 // The slice is valid until the next segment.
 func (e *End) Transitions() []Transition {
-	if !e.cover.on || e.state == Closed {
-		return e.hist
+	h, below := e.made()
+	if !e.cover.on || below == Closed {
+		return h
 	}
-	e.cover.by.From = e.state
+	e.cover.by.From = below
 	// The cover lies beyond the moves made below it, and is not one of them.
-	return append(e.hist, e.cover.by)
+	if len(h) < len(e.hist) {
+		h = slices.Clip(h)
+	}
+	return append(h, e.cover.by)
 }
 
 // Entered reports whether the end was ever in state s, and when it last entered
 // it.
 func (e *End) Entered(s State) (capture.Time, uint64, bool) {
-	for i := len(e.hist) - 1; i >= 0; i-- {
-		if e.hist[i].To == s {
-			return e.hist[i].Time, e.hist[i].Frame, true
+	h, _ := e.made()
+	for i := len(h) - 1; i >= 0; i-- {
+		if h[i].To == s {
+			return h[i].Time, h[i].Frame, true
 		}
 	}
 	return 0, 0, false

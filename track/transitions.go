@@ -99,7 +99,9 @@ func (c *Conn) withdraw(e *End, i int, seg *decode.Segment) {
 	later := e.hist[i+1:]
 	e.state, e.hist = e.hist[i].From, e.hist[:i]
 	for _, t := range later {
-		e.take(t.move, cause{t.Time, t.Frame, t.Basis})
+		if e.take(t.move, cause{t.Time, t.Frame, t.Basis}) {
+			e.hist[len(e.hist)-1].beyond = t.beyond
+		}
 	}
 }
 
@@ -119,7 +121,7 @@ func (c *Conn) step(snd, rcv *End, seg *decode.Segment) {
 	if f.Has(decode.ACK) && rcv.issKnown && after(seg.Ack, rcv.iss) {
 		snd.take(sndAckOfSYN, sent(seg))
 		if rcv.state == SynReceived && rcv.refuted < maxRefuted {
-			rcv.take(rcvAckOfSYN, received(seg))
+			c.presume(rcv, rcvAckOfSYN, seg)
 		}
 	}
 	if f.Has(decode.ACK) && rcv.fin.ackedBy(seg.Ack) {
@@ -129,11 +131,20 @@ func (c *Conn) step(snd, rcv *End, seg *decode.Segment) {
 			// The ACK lies behind a FIN that the end has yet to acknowledge:
 			// whether it moves to FIN_WAIT_2 or CLOSING is seen when it does.
 		default:
-			rcv.take(rcvAckOfFIN, received(seg))
+			c.presume(rcv, rcvAckOfFIN, seg)
 		}
 	}
 	if f.Has(decode.FIN) && snd.fin.counts && seg.Seq+seg.Len == snd.fin.seq {
 		c.takeFIN(snd, seg)
+	}
+}
+
+// presume moves an end along an arrow without an action, because seg, its peer's,
+// was captured. A segment behind the RST that closed the end moves it only if it
+// turns out to live.
+func (c *Conn) presume(e *End, m move, seg *decode.Segment) {
+	if e.take(m, received(seg)) {
+		e.hist[len(e.hist)-1].beyond = e.cover.on && c.order > e.cover.order
 	}
 }
 
