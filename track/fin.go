@@ -57,6 +57,11 @@ func (c *Conn) contradictFIN(snd, rcv *End, seg *decode.Segment) {
 	case seg.Flags.Has(decode.FIN) && seg.End() == snd.fin.seq+1:
 		if snd.fin.inferred {
 			snd.fin.inferred, snd.fin.copy = false, identify(seg)
+			if rcv.fin.counts && rcv.unaKnown && rcv.fin.ackedBy(rcv.una) && !rcv.ackedFIN {
+				// Lost at first, it had not arrived yet when what lay behind it
+				// acknowledged the peer's FIN.
+				rcv.take(rcvAckOfFIN, cause{snd.fin.time, snd.fin.frame, Received})
+			}
 			return
 		}
 		if !identify(seg).newerThan(snd.fin.copy) {
