@@ -83,7 +83,7 @@ func (c *Conn) decideHeld(snd, rcv *End, seg *decode.Segment) {
 					continue
 				}
 				h.confirmed = true
-			} else if seg.Len > 0 && seg.Seq == snd.nxt && before(seg.End(), h.seg.Ack) {
+			} else if seg.Seq == snd.nxt && before(seg.End(), h.seg.Ack) {
 				continue
 			}
 		}
