@@ -112,3 +112,6 @@ func (s *csv) Finding(*Finding) error { return nil }
 func (s *csv) Capture(*Capture) error { return nil }
 func (s *csv) Summary(*Summary) error { return nil }
 func (s *csv) Close() error           { return s.w.Flush() }
+
+// Flush hands on what is final.
+func (s *csv) Flush() error { return s.w.Flush() }

@@ -43,8 +43,13 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	e.time("start", c.Start)
 	e.time("end", c.End)
 	e.secs("duration", c.duration())
-	e.uint("first_packet", c.First)
-	e.uint("last_packet", c.Last)
+	e.uint("first_packet", number(c.First))
+	e.uint("last_packet", number(c.Last))
+	if name, other := c.Inputs.elsewhere(c.Last, c.Capture); other {
+		e.str("last_capture", name)
+	} else {
+		e.null("last_capture")
+	}
 	e.str("handshake", c.Handshake().String())
 	if d, ok := c.HandshakeTime(); ok {
 		e.secs("handshake_time", int64(d))
@@ -63,7 +68,7 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	if e.array("transitions") {
 		for r, end := range c.Ends() {
 			for _, t := range end.Transitions() {
-				transition(e, track.Role(r), t)
+				transition(e, track.Role(r), t, c)
 			}
 		}
 		e.end()
@@ -71,7 +76,7 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	if e.array("findings") {
 		for i := range c.Findings {
 			e.open("")
-			finding(e, &c.Findings[i])
+			finding(e, &c.Findings[i], c.Inputs, c.Capture)
 			e.close()
 		}
 		e.end()
@@ -116,22 +121,25 @@ func (s *scratch) endpoint(e encoder, key string, end *track.End, now capture.Ti
 	e.close()
 }
 
-func transition(e encoder, r track.Role, t track.Transition) {
+func transition(e encoder, r track.Role, t track.Transition, c *Connection) {
 	e.open("")
 	e.str("side", r.String())
 	e.str("from", t.From.String())
 	e.str("to", t.To.String())
 	e.time("time", t.Time)
 	if t.Frame != 0 {
-		e.uint("packet", t.Frame)
+		e.uint("packet", number(t.Frame))
 	} else {
 		e.null("packet") // the clock moved it
+	}
+	if name, other := c.Inputs.elsewhere(t.Frame, c.Capture); other {
+		e.str("capture", name)
 	}
 	e.str("basis", t.Basis.String())
 	e.close()
 }
 
-func finding(e encoder, f *anomaly.Finding) {
+func finding(e encoder, f *anomaly.Finding, in *Inputs, here string) {
 	e.str("rule", f.Rule.Name)
 	e.str("severity", f.Severity.String())
 	e.str("side", f.Side.String())
@@ -139,7 +147,13 @@ func finding(e encoder, f *anomaly.Finding) {
 	e.time("time", f.Time)
 	if e.array("packets") {
 		for _, n := range f.Packets {
-			e.uint("", n)
+			e.uint("", number(n))
+		}
+		e.end()
+	}
+	if in.anyElsewhere(f.Packets, here) && e.array("packet_captures") {
+		for _, n := range f.Packets {
+			e.str("", in.Name(n))
 		}
 		e.end()
 	}
@@ -150,7 +164,7 @@ func finding(e encoder, f *anomaly.Finding) {
 func (s *scratch) finding(e encoder, f *Finding) {
 	e.str("type", "finding")
 	e.str("capture", f.Capture)
-	finding(e, &f.Finding)
+	finding(e, &f.Finding, f.Inputs, f.Capture)
 	if e.array("connections") {
 		for _, id := range f.Conns {
 			e.uint("", id)
@@ -164,6 +178,7 @@ func (s *scratch) capture(e encoder, c *Capture) {
 	e.str("type", "capture")
 	e.str("name", c.Name)
 	e.str("format", c.Format)
+	e.str("compression", c.Compression)
 	if e.array("link_types") {
 		for _, l := range c.LinkTypes {
 			e.str("", l)

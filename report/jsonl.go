@@ -127,3 +127,6 @@ func (s *jsonl) Summary(m *Summary) error {
 }
 
 func (s *jsonl) Close() error { return s.w.Flush() }
+
+// Flush hands on what is final.
+func (s *jsonl) Flush() error { return s.w.Flush() }

@@ -50,6 +50,9 @@ func describe(c *Capture) string {
 	if len(c.LinkTypes) > 0 {
 		b.WriteString(" " + strings.Join(c.LinkTypes, "+"))
 	}
+	if c.Compression != "" {
+		b.WriteString(" in " + c.Compression)
+	}
 	fmt.Fprintf(&b, ", %s", count(c.Packets, "packet"))
 	if c.Packets > 0 {
 		fmt.Fprintf(&b, ", %s, %s", octets(c.Bytes)+"B", interval(c.First.UTC(), c.Last.UTC()))
@@ -171,7 +174,7 @@ func (s *overview) findings(m *Summary) {
 			}
 			line += x.Message
 			if x.Frame != 0 {
-				line += fmt.Sprintf(" (frame %d)", x.Frame)
+				line += fmt.Sprintf(" (frame %s)", x.Inputs.Frame(x.Frame))
 			}
 			s.wrap("", "          ", line)
 		}

@@ -33,11 +33,16 @@ type Sink interface {
 	Close() error
 }
 
+// A Flusher is a Sink that can hand on what it was given so far: while the next
+// packet is waited for, nothing that is final should be.
+type Flusher interface{ Flush() error }
+
 // A Connection is a finished connection and what was found about it.
 type Connection struct {
 	*track.Conn
 	ID       uint64 // over the whole run, where Conn.ID counts within one capture
-	Capture  string // name of the input
+	Capture  string // name of the input of its first frame
+	Inputs   *Inputs
 	VLAN     []uint16
 	Tunnel   string
 	Now      capture.Time // the capture's clock when the record was closed
@@ -51,12 +56,14 @@ func (c *Connection) duration() int64 { return int64(c.End - c.Start) }
 type Finding struct {
 	anomaly.Finding
 	Capture string
+	Inputs  *Inputs
 }
 
 // A Capture is an input that was read to its end, or as far as it is intact.
 type Capture struct {
 	Name        string
 	Format      string   // such as "pcap" or "pcapng"
+	Compression string   // such as "gzip"; empty if there is none
 	LinkTypes   []string // by the names of tcpdump.org/linktypes.html
 	Packets     uint64
 	Bytes       uint64       // octets on the wire

@@ -120,6 +120,7 @@ type Group struct {
 type Example struct {
 	Conn    uint64
 	Frame   uint64 // the first that shows it, 0 if none
+	Inputs  *Inputs
 	Message string
 }
 
@@ -167,14 +168,14 @@ func (m *Summary) Connection(c *Connection) {
 
 	for i := range c.Findings {
 		f := &c.Findings[i]
-		m.finding(f, key, c.ID)
+		m.finding(f, key, c.ID, c.Inputs)
 	}
 }
 
 // Finding counts a finding that concerns several connections, or none.
-func (m *Summary) Finding(f *Finding) { m.finding(&f.Finding, serverKey{}, 0) }
+func (m *Summary) Finding(f *Finding) { m.finding(&f.Finding, serverKey{}, 0, f.Inputs) }
 
-func (m *Summary) finding(f *anomaly.Finding, at serverKey, conn uint64) {
+func (m *Summary) finding(f *anomaly.Finding, at serverKey, conn uint64, in *Inputs) {
 	if m.ByRule == nil {
 		m.ByRule = make(map[string]uint64)
 	}
@@ -186,7 +187,7 @@ func (m *Summary) finding(f *anomaly.Finding, at serverKey, conn uint64) {
 		g.Worst, g.Examples = f.Severity, g.Examples[:0]
 	}
 	if f.Severity == g.Worst && len(g.Examples) < maxExamples {
-		x := Example{Conn: conn, Message: f.Message}
+		x := Example{Conn: conn, Inputs: in, Message: f.Message}
 		if len(f.Packets) > 0 {
 			x.Frame = f.Packets[0]
 		}

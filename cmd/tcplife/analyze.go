@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"tcplife/decode"
@@ -12,52 +13,117 @@ import (
 )
 
 // An analysis is one run of the pipeline: capture → decode → track → anomaly →
-// report. Every input has a tracker of its own; ids run on.
+// report. Every observation has a tracker of its own; ids run on.
 type analysis struct {
 	config   track.Config
 	checker  *anomaly.Checker
 	sink     report.Sink
+	options  capture.Options
+	separate bool                                                               // every file is an observation of its own
+	fail     func(string)                                                       // told of every input that was not read to its end
 	warn     func(string)                                                       // nil: warnings are dropped
 	progress *progress                                                          // nil: none is shown
 	observe  func(id uint64, c *track.Conn, seg *decode.Segment, n track.Notes) // nil: nobody does
+	enough   func() bool                                                        // reports whether the rest may be left out; nil: never
+	stopped  func() bool                                                        // reports whether the user has interrupted; nil: never
 
+	inputs   *report.Inputs
 	summary  report.Summary
 	lastID   uint64
+	failed   bool  // fail was told something
 	writeErr error // the sink's; the run is over then
 }
 
-// A source yields the packets of a file or an interface.
-type source interface {
-	Next(*capture.Packet) error
-	Info() capture.Info
+// An input is a file of an observation.
+type input struct {
+	report.Capture
+	skipped [decode.NumSkips]uint64
 }
 
-// file analyses one capture file, as far as it is intact. An error is the file's,
-// or writeErr.
-func (a *analysis) file(name string) error {
-	r, err := capture.Open(name)
-	if err != nil {
-		return err
+// tell sets where what goes wrong is told.
+func (a *analysis) tell(stderr io.Writer, quiet bool) {
+	a.fail = func(what string) {
+		if a.progress != nil {
+			a.progress.clear()
+		}
+		complain(stderr, what)
 	}
-	defer r.Close()
+	if !quiet {
+		a.warn = a.fail
+	}
+}
+
+// note warns, if warnings are wanted.
+func (a *analysis) note(what string) {
+	if a.warn != nil {
+		a.warn(what)
+	}
+}
+
+// expand returns the files that the arguments mean, and tells which mean none.
+func (a *analysis) expand(args []string) []string {
+	files, errs := expand(args, a.note)
+	for _, err := range errs {
+		a.fail(err.Error())
+		a.failed = true
+	}
+	if !a.separate {
+		files = once(files, a.note)
+	}
+	return files
+}
+
+// run analyses the files, as far as they are intact.
+func (a *analysis) run(files []string) {
+	a.inputs = report.NewInputs(files)
+	a.options.Wait = a.flush
+	if !a.separate {
+		a.observation(files, 0)
+		return
+	}
+	for i := range files {
+		if a.over() {
+			return
+		}
+		a.observation(files[i:i+1], i)
+	}
+}
+
+func (a *analysis) over() bool { return a.writeErr != nil || a.enough != nil && a.enough() }
+
+// flush hands on what is final, before the next packet is waited for.
+func (a *analysis) flush() {
+	if f, ok := a.sink.(report.Flusher); ok && a.writeErr == nil {
+		a.writeErr = f.Flush()
+	}
+}
+
+// observation analyses files as one, merged by time. They are numbered from first
+// on.
+func (a *analysis) observation(files []string, first int) {
+	inputs := make([]input, len(files))
+	m := capture.NewMerge(files, first, a.options, func(file int, info capture.Info, err error) {
+		a.ended(files[file-first], &inputs[file-first], info, err)
+	})
+	defer m.Close()
 	if a.progress != nil {
-		a.progress.source.Store(&measured{name: report.Printable(name), of: r})
+		name := report.Printable(files[0])
+		if len(files) > 1 {
+			name = fmt.Sprintf("%d files", len(files))
+		}
+		a.progress.source.Store(&measured{name: name, of: m})
 	}
-	return a.input(name, r)
-}
 
-// input analyses what src yields, and reports it even if src ends in an error.
-func (a *analysis) input(name string, src source) error {
 	d := decode.NewDecoder()
 	t := track.New(a.config)
-	in := report.Capture{Name: name}
-	conn := report.Connection{Capture: name}
+	conn := report.Connection{Inputs: a.inputs}
 	base := a.lastID
 	t.Done = func(c *track.Conn) {
 		if a.writeErr != nil {
 			return
 		}
-		conn.Conn, conn.ID, conn.Now = c, base+c.ID, t.Now()
+		in := &inputs[fileOf(c.First)-first]
+		conn.Conn, conn.ID, conn.Now, conn.Capture = c, base+c.ID, t.Now(), a.inputs.Name(c.First)
 		conn.Findings = a.checker.Check(c, conn.Now)
 		ctx := d.Context(c.Context)
 		conn.VLAN, conn.Tunnel = ctx.VLANs, ctx.Tunnel
@@ -69,46 +135,54 @@ func (a *analysis) input(name string, src source) error {
 	if a.observe != nil {
 		t.Observe = func(c *track.Conn, seg *decode.Segment, n track.Notes) { a.observe(base+c.ID, c, seg, n) }
 	}
-	var skipped [decode.NumSkips]uint64
-	err := a.packets(&in, src, d, t, &skipped)
+	a.packets(m, inputs, first, d, t)
 	t.Finish()
-	for _, s := range decode.Skips() {
-		if skipped[s] > 0 {
-			in.Skipped = append(in.Skipped, report.Skipped{Reason: s.String(), Packets: skipped[s]})
-		}
-	}
 
-	info := src.Info()
-	in.Format = info.Format
-	in.Warnings = info.Warnings
-	in.LinkTypes = linkTypeNames(info.LinkTypes)
-	in.Truncated = errors.Is(err, io.ErrUnexpectedEOF)
-	for _, w := range info.Warnings {
-		if a.warn != nil {
-			a.warn(name + ": " + w)
+	for i := range inputs {
+		in := &inputs[i]
+		if in.Format == "" {
+			continue // no capture
+		}
+		for _, s := range decode.Skips() {
+			if in.skipped[s] > 0 {
+				in.Skipped = append(in.Skipped, report.Skipped{Reason: s.String(), Packets: in.skipped[s]})
+			}
+		}
+		a.summary.Capture(&in.Capture)
+		if a.writeErr == nil {
+			a.writeErr = a.sink.Capture(&in.Capture)
 		}
 	}
-	if err != nil {
-		in.Warnings = append(in.Warnings, err.Error())
-	}
-	a.summary.Capture(&in)
-	if a.writeErr == nil {
-		a.writeErr = a.sink.Capture(&in)
-	}
-	return errors.Join(err, a.writeErr)
 }
 
-// packets feeds the tracker with what src yields.
-func (a *analysis) packets(in *report.Capture, src source, d *decode.Decoder, t *track.Tracker, skipped *[decode.NumSkips]uint64) error {
+func fileOf(frame uint64) int {
+	file, _ := capture.SplitFrame(frame)
+	return file
+}
+
+// ended takes what a file says of itself, and what is wrong with it.
+func (a *analysis) ended(name string, in *input, info capture.Info, err error) {
+	in.Name = name
+	in.Format, in.Compression = info.Format, info.Compression
+	in.LinkTypes = linkTypeNames(info.LinkTypes)
+	in.Warnings = info.Warnings
+	in.Truncated = errors.Is(err, io.ErrUnexpectedEOF)
+	for _, w := range info.Warnings {
+		a.note(name + ": " + w)
+	}
+	if err == nil || in.Truncated && a.stopped != nil && a.stopped() {
+		return // the record that was being written when the user had seen enough
+	}
+	in.Warnings = append(in.Warnings, err.Error())
+	a.fail(name + ": " + err.Error())
+	a.failed = true
+}
+
+// packets feeds the tracker with what the merge yields.
+func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decode.Decoder, t *track.Tracker) {
 	var pkt capture.Packet
-	for a.writeErr == nil {
-		switch err := src.Next(&pkt); err {
-		case nil:
-		case io.EOF:
-			return nil
-		default:
-			return err
-		}
+	for !a.over() && m.Next(&pkt) == nil {
+		in := &inputs[fileOf(pkt.Frame)-first]
 		in.Count(&pkt)
 		switch res := d.Decode(&pkt); res.Kind {
 		case decode.AsSegment:
@@ -116,14 +190,13 @@ func (a *analysis) packets(in *report.Capture, src source, d *decode.Decoder, t 
 		case decode.AsICMP:
 			t.ICMP(&d.ICMP)
 		default:
-			skipped[res.Skip]++
+			in.skipped[res.Skip]++
 			t.Tick(pkt.Time, pkt.Frame)
 		}
 		if a.progress != nil {
 			a.progress.packets.Add(1)
 		}
 	}
-	return nil
 }
 
 // close writes the summary, and what the sink still holds.

@@ -28,8 +28,7 @@ The ladder is in the notation of the project's own test scripts.`
 
 func newExplain() *cobra.Command {
 	var f struct {
-		conn  uint64
-		color string
+		conn uint64
 		rootFlags
 	}
 	cmd := &cobra.Command{
@@ -54,38 +53,37 @@ func newExplain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return explain(cmd, files, f.conn, track.Config{TimeWait: f.timeWait}, color)
+			return explain(cmd, files, f.conn, f.separate, track.Config{TimeWait: f.timeWait}, color)
 		},
 	}
 	fs := cmd.Flags()
 	fs.Uint64VarP(&f.conn, "conn", "c", 0, "`ID` of the connection, as the report of the same files has it")
+	separateFlag(cmd, &f.separate)
 	timeWaitFlag(cmd, &f.timeWait)
 	colorFlag(cmd, &f.color)
 	return cmd
 }
 
-// explain prints the connection of that id, counted over all files as the main
-// command counts.
-func explain(cmd *cobra.Command, files []string, id uint64, config track.Config, color bool) error {
+// explain prints the connection of that id, counted as the main command counts.
+func explain(cmd *cobra.Command, args []string, id uint64, separate bool, config track.Config, color bool) error {
 	l := &ladder{want: id}
 	a := &analysis{
-		config:  config,
-		checker: anomaly.NewChecker(anomaly.All),
-		sink:    l,
-		observe: l.observe,
+		config:   config,
+		checker:  anomaly.NewChecker(anomaly.All),
+		sink:     l,
+		separate: separate,
+		observe:  l.observe,
+		enough:   func() bool { return l.found },
 	}
-	failed := false
-	for _, name := range files {
-		if err := a.file(name); err != nil {
-			complain(cmd.ErrOrStderr(), name+": "+err.Error())
-			failed = true
-		}
-		if l.found {
-			break
-		}
+	a.tell(cmd.ErrOrStderr(), true)
+	files := a.expand(args)
+	if len(files) == 0 {
+		return errTold
 	}
+	l.inputs = report.NewInputs(files)
+	a.run(files)
 	if !l.found {
-		if failed {
+		if a.failed {
 			return errTold
 		}
 		return fmt.Errorf("no connection %d: the files hold %d", id, a.summary.Connections)
@@ -93,7 +91,7 @@ func explain(cmd *cobra.Command, files []string, id uint64, config track.Config,
 	if err := l.print(cmd.OutOrStdout(), color); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	if failed {
+	if a.failed {
 		return errTold
 	}
 	return nil
@@ -101,8 +99,9 @@ func explain(cmd *cobra.Command, files []string, id uint64, config track.Config,
 
 // A ladder is the Sink that keeps one connection and its segments.
 type ladder struct {
-	want  uint64
-	found bool
+	want   uint64
+	found  bool
+	inputs *report.Inputs
 
 	script   script.Script
 	base     [2]origin
@@ -138,7 +137,7 @@ func (l *ladder) observe(id uint64, c *track.Conn, seg *decode.Segment, notes tr
 	}
 	say := notes.List()
 	for _, w := range taken[min(l.taken, len(taken)):] {
-		say = append(say, fmt.Sprintf("withdraws %v of frame %d", w.To, w.Frame))
+		say = append(say, fmt.Sprintf("withdraws %v of frame %s", w.To, l.inputs.Frame(w.Frame)))
 	}
 	l.taken = len(taken)
 	if seg.Flags.Has(decode.SYN) {
@@ -152,7 +151,7 @@ func (l *ladder) observe(id uint64, c *track.Conn, seg *decode.Segment, notes tr
 		FromB: from == track.Server,
 		What:  segmentText(seg, &l.base[from], &l.base[1-from]),
 		A:     stateName(cli), B: stateName(srv),
-		Note: strings.TrimSuffix(fmt.Sprintf("%d %s", seg.Frame, strings.Join(say, ", ")), " "),
+		Note: strings.TrimSuffix(fmt.Sprintf("%s %s", l.inputs.Frame(seg.Frame), strings.Join(say, ", ")), " "),
 	})
 }
 
@@ -240,7 +239,7 @@ func (l *ladder) Connection(c *report.Connection) error {
 	}
 	for i := range c.Findings {
 		f := &c.Findings[i]
-		l.findings = append(l.findings, fmt.Sprintf("= %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, joinFrames(f.Packets)))
+		l.findings = append(l.findings, fmt.Sprintf("= %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, l.frames(f.Packets)))
 	}
 	return nil
 }
@@ -250,7 +249,14 @@ func (l *ladder) Capture(*report.Capture) error { return nil }
 func (l *ladder) Summary(*report.Summary) error { return nil }
 func (l *ladder) Close() error                  { return nil }
 
-func joinFrames(f []uint64) string { return strings.Trim(fmt.Sprint(f), "[]") }
+// frames names frames as people read them.
+func (l *ladder) frames(frames []uint64) string {
+	var names []string
+	for _, f := range frames {
+		names = append(names, l.inputs.Frame(f))
+	}
+	return strings.Join(names, " ")
+}
 
 func (l *ladder) print(w io.Writer, color bool) error {
 	widen(l.script.Steps)

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,8 +22,10 @@ const rootLong = `tcplife reads capture files and tells the life of every TCP co
 for both ends: the RFC 9293 states, when they changed, which frame shows it, how
 the connection ended, and what was wrong with it.
 
-A file is pcap or pcapng; - is standard input. A file that has a command's name is
-given with its directory, as in ./rules.
+A file is pcap or pcapng, as it is or compressed by gzip, zstd, xz, lz4 or bzip2;
+- is standard input. A directory stands for the captures in it. Several files are
+one observation, merged by time, in which a connection may go on from file to
+file. A file that has a command's name is given with its directory, as in ./rules.
 
 Exit status: 0 analysed; 2 wrong usage, or an input that could not be read to its
 end. What could be read is reported all the same.
@@ -31,6 +37,8 @@ const rootExample = `  tcplife web.pcap                       a table, those wit
   tcplife -f summary *.pcap              totals only
   tcplife -f jsonl web.pcap | jq -c 'select(.type=="connection") | .client.state'
   tcpdump -w - tcp | tcplife -           what tcpdump writes
+  tcplife -f jsonl --follow now.pcap     a file that tcpdump is still writing
+  tcplife --separate /var/captures       each capture in the directory for itself
   tcplife explain web.pcap --conn 17     one connection, segment by segment
   tcplife rules close-wait               what a finding means`
 
@@ -41,6 +49,8 @@ type rootFlags struct {
 	color      string
 	timeWait   time.Duration
 	limit      int
+	separate   bool
+	follow     bool
 	quiet      bool
 	noProgress bool
 }
@@ -72,6 +82,8 @@ func newRoot() *cobra.Command {
 	fs.StringVarP(&f.format, "format", "f", report.Formats()[0], oneOf("format of the report", report.Formats()))
 	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
 	fs.IntVarP(&f.limit, "limit", "n", 100, "show at most `N` connections in the table; 0: all")
+	separateFlag(cmd, &f.separate)
+	fs.BoolVar(&f.follow, "follow", false, "at the end of the file wait for what is still written to it, until interrupted")
 	timeWaitFlag(cmd, &f.timeWait)
 	colorFlag(cmd, &f.color)
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no warnings and no progress on standard error")
@@ -85,6 +97,11 @@ func newRoot() *cobra.Command {
 // timeWaitFlag adds the flag that says how long TIME_WAIT lasts.
 func timeWaitFlag(cmd *cobra.Command, to *time.Duration) {
 	cmd.Flags().DurationVar(to, "time-wait", time.Minute, "how long TIME_WAIT lasts; Linux has 60s, Windows 2m, macOS 30s")
+}
+
+// separateFlag adds the flag that keeps files apart.
+func separateFlag(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "separate", false, "analyse each file for itself, not all as one observation")
 }
 
 func oneOf(what string, names []string) string {
@@ -123,12 +140,28 @@ func checkTimeWait(d time.Duration) error {
 	return nil
 }
 
-func (f *rootFlags) run(cmd *cobra.Command, files []string) (err error) {
+func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err := checkTimeWait(f.timeWait); err != nil {
 		return err
 	}
 	if f.limit < 0 {
 		return fmt.Errorf("--limit %d: negative", f.limit)
+	}
+	a := &analysis{
+		config:   track.Config{TimeWait: f.timeWait},
+		checker:  anomaly.NewChecker(anomaly.All),
+		separate: f.separate,
+	}
+	stderr := cmd.ErrOrStderr()
+	a.tell(stderr, f.quiet)
+	if f.follow {
+		if err := followed(args); err != nil {
+			return err
+		}
+	}
+	files := a.expand(args)
+	if len(files) == 0 {
+		return errTold
 	}
 	out := cmd.OutOrStdout()
 	if f.output != "" && f.output != "-" {
@@ -143,50 +176,41 @@ func (f *rootFlags) run(cmd *cobra.Command, files []string) (err error) {
 	if err != nil {
 		return err
 	}
-	sink, err := report.New(f.format, out, report.Options{Color: color, Width: terminalWidth(out), Limit: f.limit})
+	a.sink, err = report.New(f.format, out, report.Options{Color: color, Width: terminalWidth(out), Limit: f.limit})
 	if err != nil {
 		return err
 	}
-	a := &analysis{
-		config:  track.Config{TimeWait: f.timeWait},
-		checker: anomaly.NewChecker(anomaly.All),
-		sink:    sink,
-	}
-	stderr := cmd.ErrOrStderr()
-	if !f.quiet {
-		a.warn = func(what string) { complain(stderr, what) }
+	if f.follow || slices.ContainsFunc(files, waits) {
+		defer a.interruptible(f.follow)()
 	}
 	if !f.quiet && !f.noProgress && isTerminal(stderr) && !(isTerminal(out) && streams(f.format)) {
 		a.progress = newProgress(stderr)
 		defer a.progress.stop()
-		a.warn = func(what string) { a.progress.clear(); complain(stderr, what) }
 	}
-	failed := false
-	for _, name := range files {
-		if err := a.file(name); err != nil {
-			if a.writeErr != nil {
-				break
-			}
-			if a.progress != nil {
-				a.progress.clear()
-			}
-			complain(stderr, name+": "+err.Error())
-			failed = true
-		}
-	}
+	a.run(files)
 	if a.progress != nil {
 		a.progress.stop()
 	}
-	if failed && a.summary.Captures == 0 {
+	if a.failed && a.summary.Captures == 0 && a.writeErr == nil {
 		return errTold // there is nothing to report on
 	}
 	if err := a.close(); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	if failed {
+	if a.failed {
 		return errTold
 	}
 	return nil
+}
+
+// interruptible lets the user end waiting for packets, and have the report then.
+// What it returns undoes that. A second interrupt ends the program at once.
+func (a *analysis) interruptible(follow bool) (undo func()) {
+	ctx, undo := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, undo)
+	a.options.Follow, a.options.Stop = follow, ctx.Done()
+	a.stopped = func() bool { return ctx.Err() != nil }
+	return undo
 }
 
 // streams reports whether the format's lines appear while packets are still read.

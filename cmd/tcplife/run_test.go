@@ -40,7 +40,7 @@ func (w failing) Write([]byte) (int, error) { return 0, w.err }
 // disk is.
 func TestWriteErrors(t *testing.T) {
 	name := writePcap(t, 1)
-	for _, args := range [][]string{{name}, {"-f", "jsonl", name}, {"-f", "csv", name, name}, {"-f", "json", name}, {"explain", name, "-c", "1"}} {
+	for _, args := range [][]string{{name}, {"-f", "jsonl", name}, {"-f", "csv", "--separate", name, name}, {"-f", "json", name}, {"explain", name, "-c", "1"}} {
 		for _, test := range []struct {
 			err    error
 			status int

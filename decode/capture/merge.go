@@ -181,12 +181,11 @@ func (m *Merge) advance() {
 }
 
 // Close closes the files that are still open.
-func (m *Merge) Close() error {
+func (m *Merge) Close() {
 	for _, s := range m.streams {
 		s.r.Close()
 	}
 	m.streams, m.waiting, m.started, m.given = nil, nil, true, false
-	return nil
 }
 
 func (s *stream) before(u *stream) bool {

@@ -235,9 +235,10 @@ func TestMergeClose(t *testing.T) {
 	file := newPcapWriter(binary.LittleEndian).file(samples)
 	m := memory([][]byte{file, file}, true, func(int, Info, error) { t.Error("ended") })
 	var p Packet
-	if err := errors.Join(m.Next(&p), m.Next(&p), m.Close()); err != nil {
+	if err := errors.Join(m.Next(&p), m.Next(&p)); err != nil {
 		t.Fatal(err)
 	}
+	m.Close()
 	if err := m.Next(&p); err != io.EOF {
 		t.Errorf("after Close: %v", err)
 	}
