@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,7 +175,7 @@ func encapsulations(ip []byte) []encapsulation {
 			encapsulation{"LOOP" + os, linkLoop, join([]byte{0, 0, 0, f}, ip), Context{}},
 		)
 	}
-	return all
+	return slices.Concat(all, linksOf(ip), tunnelsOf(ip))
 }
 
 type encapsulation struct {

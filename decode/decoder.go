@@ -37,17 +37,19 @@ const (
 	SkipUDP            //
 	SkipICMP           // ICMP or ICMPv6 that quotes no TCP segment
 	SkipProtocol       // IP of another protocol
+	SkipESP            // encrypted by IPsec (RFC 4303)
+	SkipMACsec         // encrypted, or may be, by IEEE 802.1AE
+	SkipWLAN           // encrypted by IEEE 802.11
 	SkipFragment       // part of a datagram that is not complete with it
 	SkipCutShort       // the capture ends before the TCP flags
 	SkipMalformed      // its headers contradict each other, or its fragments do
-	SkipOverlong       // IP says that it is longer than its frame, as if sliced on its way to the capture
-	SkipTooDeep        // in more tunnels or VLANs than are followed
+	SkipTooDeep        // in more tunnels and VLANs than are followed
 	NumSkips
 )
 
 var skipNames = [NumSkips]string{
-	"", "link-type", "not-ip", "udp", "icmp", "other-protocol", "fragment", "cut-short", "malformed",
-	"longer-than-frame", "nested-too-deep",
+	"", "link-type", "not-ip", "udp", "icmp", "other-protocol", "esp", "macsec", "wlan-encrypted",
+	"fragment", "cut-short", "malformed", "nested-too-deep",
 }
 
 // String returns the name under which packets so skipped are counted.
@@ -64,8 +66,8 @@ func Skips() []Skip {
 
 func skip(s Skip) Result { return Result{Skip: s} }
 
-// maxDepth is how many tunnels, and how many VLAN tags, a packet may lie in. No
-// network in use has more than three of either.
+// maxDepth is how many tunnels and VLAN tags, taken together, a packet may lie in.
+// No network in use has more than three of either.
 const maxDepth = 8
 
 // A Decoder decodes the packets of one observation. It keeps fragments until
@@ -74,12 +76,29 @@ type Decoder struct {
 	Segment Segment   // valid after Decode returned AsSegment, until it is called again
 	ICMP    ICMPError // likewise for AsICMP
 
+	// Overlong counts the packets used although IP says that they are longer than
+	// their frames, as if they were sliced on their way to the capture. They are
+	// taken as cut: IP's length is the one that was sent.
+	Overlong uint64
+
+	// Aggregates counts the packets of which only the first of several segments
+	// was used: A-MSDUs (IEEE 802.11-2020, 9.3.2.2).
+	Aggregates uint64
+
 	pkt *capture.Packet // being decoded
 
-	context       uint32 // of pkt, as far as it was entered
-	tags, tunnels int    // that were entered
-	contexts      contexts
-	frags         fragments
+	context   uint32 // of pkt, as far as it was entered
+	depth     int    // of the tunnels and tags that were entered
+	wire      uint32 // octets of pkt's frame, or of those of all its fragments
+	cut       bool   // fragments were cut, or their contents
+	headOnly  bool   // a datagram was put together, of which the beginning is kept
+	overlong  bool   // see Overlong
+	aggregate bool   // see Aggregates
+
+	contexts contexts
+	frags    fragments                   // of TCP
+	outer    fragments                   // of what may be tunnels, which so push out none of TCP
+	heads    [maxDepth + 1][maxHead]byte // of the datagrams put together around pkt, by depth
 
 	eth   layers.Ethernet
 	dot1q layers.Dot1Q
@@ -87,7 +106,6 @@ type Decoder struct {
 	snap  layers.SNAP
 	loop  layers.Loopback
 	ip4   layers.IPv4
-	udp   layers.UDP
 	vxlan layers.VXLAN
 	tcp   layers.TCP
 }
@@ -99,9 +117,19 @@ func NewDecoder() *Decoder { return &Decoder{} }
 // whatever p holds, there is a result.
 func (d *Decoder) Decode(p *capture.Packet) Result {
 	d.pkt = p
-	d.context, d.tags, d.tunnels = 0, 0, 0
+	d.context, d.depth, d.wire = 0, 0, p.Length
+	d.cut, d.headOnly, d.overlong, d.aggregate = false, false, false, false
 	wire := int(min(max(p.Length, uint32(len(p.Data))), math.MaxInt32))
-	return d.link(p.LinkType, p.Data, wire)
+	r := d.link(p.LinkType, p.Data, wire)
+	if r.Kind != Skipped {
+		if d.overlong {
+			d.Overlong++
+		}
+		if d.aggregate {
+			d.Aggregates++
+		}
+	}
+	return r
 }
 
 // short is the result for a header of n octets of which the capture holds less.

@@ -7,17 +7,20 @@ import (
 )
 
 const (
-	// maxDatagrams bounds how many datagrams wait for fragments, at 300 octets
-	// each. Hosts keep about as many (Linux: 4 MiB of them); the oldest go first.
+	// maxDatagrams bounds how many datagrams wait for fragments, at 600 octets
+	// each: 1024 of TCP and as many that may be tunnels, which makes 1.2 MiB.
+	// Hosts keep about as many (Linux: 4 MiB of them); the oldest go first.
 	maxDatagrams = 1024
 
 	// maxPieces bounds into how many pieces, not touching each other, a datagram
-	// may have come so far. In order, or from its end, it is always one.
-	maxPieces = 16
+	// may have come so far. The longest, in frames of 1500 octets, has 45
+	// fragments: whatever their order, they lie in no more than 23 pieces.
+	maxPieces = 24
 
 	// maxHead is how much of a datagram's beginning is kept: the longest TCP
-	// header and 68 octets of IPv6 extension headers before it.
-	maxHead = 128
+	// header, 40 octets of IPv6 and 26 of Ethernet and VLANs before it, and 130
+	// for a tunnel's own headers and options.
+	maxHead = 256
 
 	// fragmentTimeout is how long a datagram may take, by the capture's clock:
 	// 30 s in Linux, 60 s in RFC 8200 §4.5.
@@ -52,7 +55,6 @@ type reassembly struct {
 	time   capture.Time // of the first fragment captured; of the last, if done
 	wire   uint32       // octets of all frames
 	total  int          // octets, known when the last fragment came; else 0
-	first  int          // octets of the fragment at offset 0
 	pieces [maxPieces]piece
 	n      int // of pieces
 	known  [maxHead / 8]uint8
@@ -62,26 +64,28 @@ type reassembly struct {
 	cut    bool  // the capture holds less of a fragment than was sent
 	done   bool
 	bad    bool
+	udp    bool // and no tunnel, by its ports
 }
 
 // A piece is a run of octets that has come.
 type piece struct{ from, to int32 }
 
 // fragment takes one fragment; offset is of its payload in the datagram. The
-// fragment that completes a datagram yields its segment.
+// fragment that completes a datagram yields what is in that.
 func (d *Decoder) fragment(g *datagram, id uint32, offset int, more bool) Result {
+	frags := &d.frags
 	switch g.proto {
 	case protoTCP:
-	case protoUDP:
-		return skip(SkipUDP)
+	case protoUDP, protoIPv4, protoIPv6, protoGRE:
+		frags = &d.outer
 	case protoICMP, protoICMPv6:
 		return skip(SkipICMP)
+	case protoESP:
+		return skip(SkipESP)
 	case protoDestination, protoRouting, protoAH, protoHopByHop, protoMobility, protoHIP, protoShim6:
 		if !g.v6 && g.proto != protoAH {
 			return skip(SkipProtocol)
 		}
-	case protoIPv4, protoIPv6:
-		return skip(SkipFragment)
 	default:
 		return skip(SkipProtocol)
 	}
@@ -89,27 +93,31 @@ func (d *Decoder) fragment(g *datagram, id uint32, offset int, more bool) Result
 	if !g.v6 {
 		key.proto = g.proto
 	}
-	r := d.frags.find(key, d.pkt.Time)
+	r := frags.find(key, d.pkt.Time)
 	if r.bad {
 		return skip(SkipMalformed)
 	}
 	end := offset + g.length
-	if r.done && (end > r.total || !more && end != r.total) { // of another with its identification
+	otherwise := r.contradicts(offset, g.payload) || r.total != 0 && (end > r.total || !more && end != r.total)
+	if r.done && otherwise || r.udp && offset == 0 { // of another with its identification
 		*r = reassembly{key: key, time: d.pkt.Time}
+		otherwise = false
 	}
-	switch {
-	case g.length == 0, end > 1<<16-1, more && g.length%8 != 0,
-		r.total != 0 && (end > r.total || !more && end != r.total),
-		!more && r.n > 0 && int(r.pieces[r.n-1].to) > end:
+	if otherwise || g.length == 0 || end > 1<<16-1 || more && g.length%8 != 0 ||
+		!more && r.n > 0 && int(r.pieces[r.n-1].to) > end {
 		r.bad = true
 		return skip(SkipMalformed)
+	}
+	if offset == 0 && g.proto == protoUDP && !mayTunnel(g.payload) {
+		r.udp = true
+	}
+	if r.udp {
+		return skip(SkipUDP)
 	}
 	switch r.add(int32(offset), int32(end)) {
 	case pieceKnown:
 		return skip(SkipFragment)
-	case pieceOverlaps:
-		// RFC 5722 §3, and Linux for IPv4 as well: what the end makes of it is
-		// not known.
+	case pieceTooMany:
 		r.bad = true
 		return skip(SkipMalformed)
 	}
@@ -117,20 +125,39 @@ func (d *Decoder) fragment(g *datagram, id uint32, offset int, more bool) Result
 		r.total = end
 	}
 	if offset == 0 {
-		r.first, r.ttl, r.proto = g.length, g.ttl, g.proto
+		r.ttl, r.proto = g.ttl, g.proto
 	}
-	if offset < maxHead {
-		for i := range copy(r.head[offset:], g.payload) {
-			r.known[(offset+i)/8] |= 1 << ((offset + i) % 8)
-		}
-	}
-	r.cut = r.cut || len(g.payload) < g.length
-	r.wire += d.pkt.Length
+	r.keep(offset, g.payload)
+	r.cut = r.cut || d.cut || len(g.payload) < g.length && !d.headOnly
+	r.wire += d.wire
 	if r.total == 0 || r.n != 1 || r.pieces[0] != (piece{0, int32(r.total)}) {
 		return skip(SkipFragment)
 	}
 	r.done, r.time = true, d.pkt.Time
 	return d.reassembled(r, g)
+}
+
+// keep takes the octets at offset that nothing was known of: where fragments
+// overlap, the first captured is kept.
+func (r *reassembly) keep(offset int, b []byte) {
+	for i := offset; i < min(offset+len(b), maxHead); i++ {
+		if bit := uint8(1) << (i % 8); r.known[i/8]&bit == 0 {
+			r.known[i/8] |= bit
+			r.head[i] = b[i-offset]
+		}
+	}
+}
+
+// contradicts reports whether b at offset differs from what is known. Which of the
+// two the receiver makes use of, or that it drops both (RFC 5722 §3), the capture
+// does not show. Beyond what is kept, only lengths matter, and they agree.
+func (r *reassembly) contradicts(offset int, b []byte) bool {
+	for i := offset; i < min(offset+len(b), maxHead); i++ {
+		if r.known[i/8]&(1<<(i%8)) != 0 && r.head[i] != b[i-offset] {
+			return true
+		}
+	}
+	return false
 }
 
 // reassembled decodes a datagram of which all fragments came, the last one g.
@@ -139,16 +166,19 @@ func (d *Decoder) reassembled(r *reassembly, g *datagram) Result {
 	for have < min(maxHead, r.total) && r.known[have/8]&(1<<(have%8)) != 0 {
 		have++
 	}
+	// Not r's own, which what lies in it may push out if it is a fragment, too.
+	head := d.heads[d.depth][:copy(d.heads[d.depth][:have], r.head[:have])]
 	w := datagram{
 		src:     g.src,
 		dst:     g.dst,
-		payload: r.head[:have],
+		payload: head,
 		length:  r.total,
 		id:      g.id,
 		proto:   r.proto,
 		ttl:     r.ttl,
 		v6:      g.v6,
 	}
+	d.wire, d.cut, d.headOnly = r.wire, r.cut, true
 	f, why := w.extensions()
 	if why != SkipNone {
 		return skip(why)
@@ -156,18 +186,7 @@ func (d *Decoder) reassembled(r *reassembly, g *datagram) Result {
 	if f.is { // fragments of a fragment
 		return skip(SkipMalformed)
 	}
-	if w.proto != protoTCP {
-		return skip(SkipFragment)
-	}
-	if before := r.total - w.length; r.first < before+tcpFlags {
-		return skip(SkipMalformed) // made to get past filters (RFC 1858 §3)
-	}
-	res := d.segment(&w)
-	if res.Kind == AsSegment {
-		d.Segment.Wire = r.wire
-		d.Segment.Cut = r.cut
-	}
-	return res
+	return d.upper(&w)
 }
 
 // find returns the datagram that a fragment belongs to, which may be a new one.
@@ -206,45 +225,34 @@ type pieceResult uint8
 const (
 	pieceNew pieceResult = iota
 	pieceKnown
-	pieceOverlaps
+	pieceTooMany
 )
 
 // add notes that the octets from..to came. The pieces are kept in order, and
-// joined where they touch.
+// joined where they touch or overlap.
 func (r *reassembly) add(from, to int32) pieceResult {
 	i := 0
 	for i < r.n && r.pieces[i].to < from {
 		i++
 	}
-	// pieces[i] is the first that touches the new one, or lies behind it.
-	if i < r.n && r.pieces[i].from <= from && to <= r.pieces[i].to {
-		return pieceKnown
-	}
-	before := i < r.n && r.pieces[i].to == from
 	j := i
-	if before {
+	for j < r.n && r.pieces[j].from <= to {
 		j++
 	}
-	if j < r.n && r.pieces[j].from < to {
-		return pieceOverlaps
-	}
-	behind := j < r.n && r.pieces[j].from == to
+	// pieces[i:j] are those that the new one joins.
 	switch {
-	case before && behind:
-		r.pieces[i].to = r.pieces[j].to
-		copy(r.pieces[j:], r.pieces[j+1:r.n])
-		r.n--
-	case before:
-		r.pieces[i].to = to
-	case behind:
-		r.pieces[j].from = from
-	default:
-		if r.n == maxPieces {
-			return pieceOverlaps // not so, but as little to be followed
-		}
+	case i == j && r.n == maxPieces:
+		return pieceTooMany
+	case i == j:
 		copy(r.pieces[i+1:r.n+1], r.pieces[i:r.n])
 		r.pieces[i] = piece{from, to}
 		r.n++
+		return pieceNew
+	case r.pieces[i].from <= from && to <= r.pieces[i].to:
+		return pieceKnown
 	}
+	r.pieces[i] = piece{min(from, r.pieces[i].from), max(to, r.pieces[j-1].to)}
+	copy(r.pieces[i+1:], r.pieces[j:r.n])
+	r.n -= j - i - 1
 	return pieceNew
 }

@@ -120,26 +120,38 @@ func TestFragments(t *testing.T) {
 		{
 			"first of 8 octets", whole,
 			[]part{{0, 8, false}, {8, 1032, true}},
-			[]Skip{SkipFragment, SkipMalformed},
-			Segment{},
+			[]Skip{SkipFragment, SkipNone},
+			segment(1000, 8, 1024),
+		},
+		{
+			"all of 8 octets, the header's last", short,
+			[]part{{32, 39, true}, {24, 32, false}, {16, 24, false}, {8, 16, false}, {0, 8, false}},
+			[]Skip{SkipFragment, SkipFragment, SkipFragment, SkipFragment, SkipNone},
+			good(segment(7, 7, 8, 8, 8, 8)),
 		},
 		{
 			"overlap", whole,
 			[]part{{0, 552, false}, {544, 1032, true}, {552, 1032, true}},
-			[]Skip{SkipFragment, SkipMalformed, SkipMalformed},
-			Segment{},
+			[]Skip{SkipFragment, SkipNone, SkipFragment},
+			segment(1000, 552, 488),
 		},
 		{
 			"overlap from behind", whole,
 			[]part{{552, 1032, true}, {0, 560, false}},
-			[]Skip{SkipFragment, SkipMalformed},
-			Segment{},
+			[]Skip{SkipFragment, SkipNone},
+			segment(1000, 480, 560),
+		},
+		{
+			"overlap of the header", short,
+			[]part{{0, 24, false}, {16, 39, true}},
+			[]Skip{SkipFragment, SkipNone},
+			good(segment(7, 24, 23)),
 		},
 		{
 			"one over all others", whole,
-			[]part{{552, 800, false}, {0, 1024, false}},
-			[]Skip{SkipFragment, SkipMalformed},
-			Segment{},
+			[]part{{552, 800, false}, {824, 832, false}, {0, 1024, false}, {1024, 1032, true}},
+			[]Skip{SkipFragment, SkipFragment, SkipFragment, SkipNone},
+			segment(1000, 248, 8, 1024, 8),
 		},
 		{
 			"not the last, not a multiple of 8", whole,
@@ -225,7 +237,7 @@ func TestFragmentsInside(t *testing.T) {
 		name, datagram string // beginning with destination options
 		want           Skip
 	}{
-		{"UDP", "11 00 010400000000 0035 9c40 0018 0000 00000000 00000000 00000000 00000000", SkipFragment},
+		{"UDP", "11 00 010400000000 0035 9c40 0018 0000 00000000 00000000 00000000 00000000", SkipUDP},
 		{"another fragment", "2c 00 010400000000 06 00 0001 00000001 9c40 01bb 00000fa1 00000065 5010 0100", SkipMalformed},
 		{"a header past its end", "3c ff 010400000000 00000000 00000000 00000000 00000000 00000000 00000000", SkipMalformed},
 	} {
@@ -407,9 +419,6 @@ func TestFragmentsAnyOrder(t *testing.T) {
 		n := len(ip) - header
 		for from := 0; from < n; {
 			to := min(n, from+8*rapid.IntRange(1, 20).Draw(t, "units"))
-			if from == 0 {
-				to = min(n, max(to, 24)) // enough of the TCP header
-			}
 			all = append(all, part{from, to, to == n})
 			from = to
 		}
@@ -541,6 +550,16 @@ func FuzzDecode(f *testing.F) {
 			f.Add(e.link, uint32(0), e.frame)
 		}
 	}
+	for _, b := range [][]byte{ // what only looks like tunnels
+		outerUDP(2152, 2152, unhex("34 ff 0008 00000001 0000 00 85 02 000000")),
+		outerUDP(53, 4754, unhex("1234 8180 0001 0001 0000 0000")),
+		outerIP(protoGRE, unhex("4000 0800 00000000 0800 00 04 0a000003")),
+		fragment4(outerUDP(50000, 4789, unhex("08000000 000064 00"), make([]byte, 40)), part{0, 32, false}),
+	} {
+		f.Add(uint32(linkRaw), uint32(0), b)
+	}
+	f.Add(uint32(linkRadiotap), uint32(0), unhex("00 00 0c00 00000080 00000080"))
+	f.Add(uint32(linkPPI), uint32(0), slices.Repeat(unhex("00 00 0800 c0000000"), 9))
 	f.Add(uint32(linkRaw), uint32(70000), unhex("45 00 0000 1234 4000 40 06 0000 c0000201 c6336402 9c40 01bb 00000fa1 00000065 5010 0100 0000 0000"))
 	f.Add(uint32(linkRaw), uint32(80060), unhex("60000000 0000 00 40 20010db8000000000000000000000001 20010db8000000000000000000000002 06 00 c204 00013880"))
 	f.Fuzz(func(t *testing.T, link, more uint32, data []byte) {
@@ -554,7 +573,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		switch r.Kind {
 		case AsSegment:
-			if seg.Len > p.Length || seg.Wire != p.Length || seg.Frame != p.Frame || seg.Time != p.Time {
+			if seg.Len > max(p.Length, 1<<16) || seg.Len > p.Length && !seg.Cut || seg.Wire != p.Length || seg.Frame != p.Frame || seg.Time != p.Time {
 				t.Errorf("of %d octets: %+v", p.Length, seg)
 			}
 			if seg.Checksum != ChecksumUnknown && seg.Cut || seg.NoWnd && !seg.Cut || int(seg.Len) > len(data) && !seg.Cut {
@@ -577,6 +596,63 @@ func FuzzDecode(f *testing.F) {
 		case AsICMP:
 			if icmp.Frame != p.Frame || icmp.Time != p.Time {
 				t.Errorf("%+v", icmp)
+			}
+		}
+	})
+}
+
+// FuzzSequence decodes several IP packets, each behind an octet for its length,
+// so that what one leaves behind meets the next: fragments in tunnels in
+// fragments. Two decoders agree, and what is kept stays within its bounds.
+func FuzzSequence(f *testing.F) {
+	seed := func(packets ...[]byte) {
+		var all []byte
+		for _, b := range packets {
+			all = append(append(all, byte(len(b))), b...)
+		}
+		f.Add(all)
+	}
+	ip := serialize(testIP4(6), testTCP(nop, nop, timestamps), octets(make([]byte, 40)))
+	for _, e := range tunnelsOf(ip) {
+		if e.link == linkRaw && e.frame[0] == 0x45 {
+			n := len(e.frame) - 20
+			seed(fragment4(e.frame, part{0, 40, false}), fragment4(e.frame, part{40, n, true}))
+		}
+	}
+	var nested [][]byte
+	for i, p := range parts(len(ip)-20, 40) {
+		outer := outerIP(protoGRE, unhex("0000 0800"), fragment4(ip, p))
+		outer[5] = byte(i)
+		for _, q := range parts(len(outer)-20, 24) {
+			nested = append(nested, fragment4(outer, q))
+		}
+	}
+	seed(nested...)
+	six := slices.Concat(unhex("60000000 0000 04 40"), client6, server6, ip)
+	seed(fragment6(six, part{48, len(ip), true}), fragment6(six, part{0, 48, false}))
+	f.Fuzz(func(t *testing.T, script []byte) {
+		d, again := NewDecoder(), NewDecoder()
+		wire := 0
+		for n := 0; len(script) > 0; script = script[n:] {
+			n = min(1+int(script[0]), len(script))
+			p := testPacket(linkRaw, script[1:n])
+			wire += n
+			r, r2 := decodeOne(t, d, p), again.Decode(p)
+			if r != r2 || d.Segment != again.Segment || d.ICMP != again.ICMP {
+				t.Fatalf("%+v, then %+v", r, r2)
+			}
+			if s := &d.Segment; r.Kind == AsSegment && (int(s.Wire) > wire || s.Len > 1<<16 || int(s.Len) > wire && !s.Cut) {
+				t.Fatalf("of %d octets: %+v", wire, *s)
+			}
+		}
+		for _, frags := range []*fragments{&d.frags, &d.outer} {
+			for i := range frags.slots {
+				r := &frags.slots[i]
+				for j, p := range r.pieces[:r.n] {
+					if p.from >= p.to || j > 0 && r.pieces[j-1].to >= p.from {
+						t.Fatalf("pieces %v", r.pieces[:r.n])
+					}
+				}
 			}
 		}
 	})

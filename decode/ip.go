@@ -14,6 +14,8 @@ const (
 	protoIPv6        = 41
 	protoRouting     = 43
 	protoFragment    = 44
+	protoGRE         = 47
+	protoESP         = 50
 	protoAH          = 51
 	protoICMPv6      = 58
 	protoDestination = 60
@@ -61,9 +63,7 @@ func (d *Decoder) ipv4(b []byte, wire int) Result {
 	if header < least || total < header {
 		return skip(SkipMalformed)
 	}
-	if total > wire {
-		return skip(SkipOverlong)
-	}
+	d.sliced(total > wire)
 	if len(b) < header {
 		return skip(SkipCutShort)
 	}
@@ -84,6 +84,14 @@ func (d *Decoder) ipv4(b []byte, wire int) Result {
 		return d.fragment(&g, uint32(g.id), int(f&0x1fff)*8, f&moreFragments != 0)
 	}
 	return d.upper(&g)
+}
+
+// sliced notes whether IP says that the packet is longer than what carries it.
+// Brokers that slice packets leave it so. The capture is then the shorter one.
+func (d *Decoder) sliced(is bool) {
+	if is {
+		d.cut, d.overlong = true, true
+	}
 }
 
 func mapped(ip []byte) Addr {
@@ -112,13 +120,14 @@ func (d *Decoder) ipv6(b []byte, wire int) Result {
 		g.length = wire // segmentation offload
 		if g.proto == protoHopByHop {
 			if n, ok := jumbo(b); ok {
+				if n > wire { // by any number: not to be believed without its octets
+					return skip(SkipMalformed)
+				}
 				g.length = n
 			}
 		}
 	}
-	if g.length > wire {
-		return skip(SkipOverlong)
-	}
+	d.sliced(g.length > wire)
 	g.payload = b[:min(len(b), g.length)]
 	f, why := g.extensions()
 	switch {
@@ -233,7 +242,7 @@ func (g *datagram) route(b []byte) {
 	}
 }
 
-// upper decodes what an IP packet carries. Other tunnels find their place here.
+// upper decodes what an IP packet carries.
 func (d *Decoder) upper(g *datagram) Result {
 	if g.proto == protoAH && !g.v6 {
 		if f, why := g.extensions(); why != SkipNone {
@@ -254,6 +263,10 @@ func (d *Decoder) upper(g *datagram) Result {
 		return d.icmp(g)
 	case protoIPv4, protoIPv6:
 		return d.ipInIP(g)
+	case protoGRE:
+		return d.gre(g.payload, g.length)
+	case protoESP:
+		return skip(SkipESP)
 	}
 	return skip(SkipProtocol)
 }

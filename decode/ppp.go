@@ -34,7 +34,8 @@ func (d *Decoder) ppp(b []byte, wire int) Result {
 }
 
 // pppoe decodes a frame of a PPPoE session (RFC 2516 §4). Its length is not
-// looked at: IP has its own, and receivers go by that.
+// looked at: IP has its own, and receivers go by that. The session is no context:
+// it is a line, on which one host is.
 func (d *Decoder) pppoe(b []byte, wire int) Result {
 	const header = 6
 	if len(b) < header {
@@ -58,20 +59,4 @@ func (d *Decoder) ciscoHDLC(b []byte, wire int) Result {
 		return skip(SkipNotIP)
 	}
 	return d.ethertype(typ, b[header:], wire-header)
-}
-
-// mpls decodes a stack of MPLS labels (RFC 3032 §2.1). What lies below is not
-// said; IP shows by its version. Labels are no context: they differ by direction.
-func (d *Decoder) mpls(b []byte, wire int) Result {
-	const entry = 4
-	for bottom := false; !bottom; b, wire = b[entry:], wire-entry {
-		if len(b) < entry {
-			return short(wire, entry)
-		}
-		bottom = b[2]&1 != 0
-	}
-	if len(b) > 0 && b[0]>>4 != 4 && b[0]>>4 != 6 {
-		return skip(SkipNotIP) // such as a pseudowire's control word
-	}
-	return d.ip(b, wire)
 }

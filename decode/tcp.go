@@ -46,7 +46,7 @@ func (d *Decoder) segment(g *datagram) Result {
 	*s = Segment{
 		Time:    d.pkt.Time,
 		Frame:   d.pkt.Frame,
-		Wire:    d.pkt.Length,
+		Wire:    d.wire,
 		Context: d.context,
 		Src:     g.src,
 		Dst:     g.dst,
@@ -55,7 +55,8 @@ func (d *Decoder) segment(g *datagram) Result {
 		IPID:    g.id,
 		HasIPID: g.id != 0,
 		TTL:     g.ttl,
-		Cut:     len(b) < n,
+		// Of a datagram put together, octets that are not kept were captured.
+		Cut: d.cut || len(b) < n && !(d.headOnly && len(b) >= header),
 	}
 	if len(b) < header {
 		s.cutHeader(b, header)
@@ -74,7 +75,7 @@ func (d *Decoder) segment(g *datagram) Result {
 			}
 		}
 	}
-	if !s.Cut {
+	if !s.Cut && len(b) == n {
 		s.Checksum = checksum(&g.src, &g.dst, b)
 	}
 	return Result{Kind: AsSegment}

@@ -2,24 +2,15 @@ package decode
 
 import "encoding/binary"
 
-// tunnelled enters a tunnel, and reports whether that is not one too many.
-func (d *Decoder) tunnelled(kind layerKind, value uint32) bool {
-	d.tunnels++
-	d.enter(kind, value)
-	return d.tunnels <= maxDepth
-}
-
 // ipInIP decodes an IP packet that is carried by IP itself (RFC 2003, RFC 4213).
 func (d *Decoder) ipInIP(g *datagram) Result {
 	kind, version := inIPv4, byte(4)
 	if g.proto == protoIPv6 {
 		kind, version = inIPv6, 6
 	}
-	var outer uint32
+	outer := uint32(4)
 	if g.v6 {
 		outer = 6
-	} else {
-		outer = 4
 	}
 	if len(g.payload) == 0 {
 		return short(g.length, 1)
@@ -33,38 +24,41 @@ func (d *Decoder) ipInIP(g *datagram) Result {
 	return d.ip(g.payload, g.length)
 }
 
-// Destination ports of VXLAN: IANA's, and the one that Linux had before.
-const (
-	portVXLAN      = 4789
-	portVXLANLinux = 8472
-)
+// carried decodes what a tunnel announces by an ethertype.
+func (d *Decoder) carried(typ uint16, b []byte, wire int) Result {
+	switch {
+	case typ == etherBridged:
+		return d.ethernet(b, wire)
+	case typ < 0x0600: // GRE's keepalives have 0
+		return skip(SkipNotIP)
+	}
+	return d.ethertype(typ, b, wire)
+}
 
-// datagramUDP looks for a tunnel in a UDP datagram.
-func (d *Decoder) datagramUDP(g *datagram) Result {
-	const (
-		udp   = 8
-		vxlan = 8
-	)
-	b := g.payload
-	if len(b) < udp+vxlan {
-		return skip(SkipUDP)
+// likeIP reports whether b begins like an IP packet that n octets have room for.
+// What has no type of its own is told from other things by it.
+func likeIP(b []byte, n int) bool {
+	switch {
+	case len(b) >= 4 && b[0]>>4 == 4:
+		header, total := int(b[0]&0x0f)*4, int(binary.BigEndian.Uint16(b[2:]))
+		return header >= 20 && total >= header && total <= n
+	case len(b) >= 6 && b[0]>>4 == 6:
+		return 40+int(binary.BigEndian.Uint16(b[4:])) <= n
 	}
-	switch binary.BigEndian.Uint16(b[2:]) {
-	case portVXLAN, portVXLANLinux:
-		if n := binary.BigEndian.Uint16(b[4:]); n != 0 && n < udp {
-			return skip(SkipUDP)
+	return false
+}
+
+// likeEthernet reports whether b begins like an Ethernet frame of n octets that
+// carries IP, in two VLANs at most.
+func likeEthernet(b []byte, n int) bool {
+	for at := 12; at <= 20 && at+2 < len(b); at += 4 {
+		switch binary.BigEndian.Uint16(b[at:]) {
+		case etherVLAN, etherQinQ, etherQinQ1, etherQinQ2:
+		case etherIPv4, etherIPv6:
+			return likeIP(b[at+2:], n-at-2)
+		default:
+			return false
 		}
-		if d.udp.DecodeFromBytes(b, noFeedback) != nil || d.vxlan.DecodeFromBytes(b[udp:], noFeedback) != nil {
-			return skip(SkipUDP)
-		}
-		if !d.vxlan.ValidIDFlag {
-			return skip(SkipUDP)
-		}
-		wire := g.length // not UDP's length: with segmentation offload it is that of one packet to come
-		if !d.tunnelled(inVXLAN, d.vxlan.VNI) {
-			return skip(SkipTooDeep)
-		}
-		return d.ethernet(b[udp+vxlan:], wire-udp-vxlan)
 	}
-	return skip(SkipUDP)
+	return false
 }
