@@ -2,6 +2,7 @@ package track
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
@@ -188,4 +189,41 @@ func diff(a, b reflect.Value) []string {
 		}
 	}
 	return l
+}
+
+// TestAdd holds segments that are added to what they do when taken at once.
+func TestAdd(t *testing.T) {
+	run := func(add bool) (out []string) {
+		tr := New(Config{})
+		tr.Done = func(c *Conn) {
+			out = append(out, fmt.Sprint(c.ID, c.First, c.Last, c.Client().State(), c.Server().State(), c.EndReason))
+		}
+		r := rand.New(rand.NewPCG(1, 2))
+		now := capture.Time(1)
+		for frame := uint64(1); frame < 5000; frame++ {
+			var b [7]byte
+			for i := range b {
+				b[i] = byte(r.Uint32())
+			}
+			seg, step := fuzzSegment(b[:])
+			now = now.Add(step)
+			seg.Time, seg.Frame, seg.Src[14], seg.Dst[14] = now, frame, b[6]&3, b[6]&3
+			switch tick := b[0] < 20; {
+			case tick && add:
+				tr.AddTick(now, frame)
+			case tick:
+				tr.Tick(now, frame)
+			case add:
+				tr.Add(&seg)
+			default:
+				tr.Segment(&seg)
+			}
+		}
+		tr.Finish()
+		return out
+	}
+	now, later := run(false), run(true)
+	if len(now) < 20 || !reflect.DeepEqual(now, later) {
+		t.Errorf("%d connections at once, %d added", len(now), len(later))
+	}
 }

@@ -35,6 +35,7 @@ type Tracker struct {
 	store    store
 	over     queue // connections whose ends are both over
 	mirror   mirror
+	batch    batch
 }
 
 // New returns a Tracker.
@@ -89,10 +90,13 @@ func (t *Tracker) overAt(r ref) capture.Time {
 
 // Segment takes the next segment.
 func (t *Tracker) Segment(seg *decode.Segment) {
-	t.Tick(seg.Time, seg.Frame)
 	k := makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, seg.Context)
-	hash := t.store.hash(&k)
-	r, found := t.store.find(&k, hash)
+	t.take(seg, &k, t.store.hash(&k))
+}
+
+func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
+	t.Tick(seg.Time, seg.Frame)
+	r, found := t.store.find(k, hash)
 	mirrored := t.mirror.seen(seg)
 	if !found {
 		if mirrored {
@@ -101,7 +105,7 @@ func (t *Tracker) Segment(seg *decode.Segment) {
 		t.lastID++
 		c := t.store.scratch
 		c.recycle()
-		c.open(k, hash, t.lastID, seg)
+		c.open(*k, hash, t.lastID, seg)
 		t.count(c, seg)
 		t.save(c, seg)
 		return
@@ -121,10 +125,10 @@ func (t *Tracker) Segment(seg *decode.Segment) {
 		t.count(to, seg)
 	}
 	// What was looked at: the connection that was the newest, and the newest now.
-	if c.key == k && c.ref != noRef {
+	if c.key == *k && c.ref != noRef {
 		t.save(c, nil)
 	}
-	if to != nil && to != c && to.key == k {
+	if to != nil && to != c && to.key == *k {
 		t.save(to, nil)
 	}
 }
@@ -432,6 +436,7 @@ func (t *Tracker) Each(f func(*Conn)) {
 // Finish ends the observation: what waits is decided, and what is still open is
 // handed to Done, in order of ID.
 func (t *Tracker) Finish() {
+	t.Flush()
 	for i := 0; i < len(t.store.whole); i++ {
 		if c := t.store.whole[i]; c != nil {
 			t.conclude(c)
