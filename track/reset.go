@@ -43,7 +43,8 @@ func (c *Conn) exactRST(snd, rcv *End, seg *decode.Segment) bool {
 	case snd.unaKnown && seg.Seq == snd.una:
 		return true
 	case snd.fin.counts && seg.Seq == snd.fin.seq:
-		return true
+		// Stacks take the number of the FIN too, unless they are in TIME_WAIT.
+		return rcv.state != TimeWait
 	case snd.sacked:
 		// Behind a hole stacks also take the right edge of what they hold.
 		return seg.Seq == snd.sackEdge
