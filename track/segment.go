@@ -211,6 +211,9 @@ func (c *Conn) joinHandshake(snd, rcv *End, seg *decode.Segment) bool {
 		return true
 	}
 	switch {
+	case snd.state == SynSent && snd.cover.on && !snd.cover.icmp && !rcv.issKnown:
+		c.notes |= NoteOutside // it was refused, and has nothing to acknowledge
+		return false
 	case snd.state == SynSent && snd.sentSYN && !rcv.issKnown:
 		// The client's first ACK proves a SYN,ACK that was not captured, unless
 		// its SYN was a stray in an older connection.
@@ -242,11 +245,12 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	if seg.Len == 0 && !f.Has(decode.FIN) && snd.nxtKnown && !snd.jumped && !snd.fin.counts && seg.Seq == snd.nxt+1 && snd.established() {
 		c.inferFIN(snd, rcv, seg)
 	}
+	octets := snd.nxtKnown && !snd.jumped && atMost(end, snd.nxt) // sent already: a FIN has none of their numbers
 	c.advance(snd, rcv, seg)
 	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent)) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
 		snd.tsRecent, snd.knownTS = seg.TSVal, true
 	}
-	if f.Has(decode.FIN) && !snd.fin.counts {
+	if f.Has(decode.FIN) && !snd.fin.counts && (!octets || snd.fin.waits) {
 		c.beginFIN(snd, rcv, seg, end-1)
 	}
 	c.fill(snd, seg)
