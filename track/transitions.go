@@ -1,6 +1,8 @@
 package track
 
 import (
+	"cmp"
+
 	"tcplife/decode"
 	"tcplife/decode/capture"
 )
@@ -172,7 +174,7 @@ func (c *Conn) finAhead(snd *End, seg *decode.Segment) bool {
 // ACK arrived (RFC 7413 §4.2.2).
 func (c *Conn) takeFIN(snd *End, seg *decode.Segment) {
 	if i := snd.last(rcvAckOfSYN); c.fastOpen && snd.state == Established && i >= 0 && i == len(snd.hist)-1 &&
-		snd.hist[i].Basis == Received && seg.Time.Sub(snd.hist[i].Time) <= snd.roundTrip() {
+		snd.hist[i].Basis == Received && seg.Time.Sub(snd.hist[i].Time) < cmp.Or(snd.rtt, roundTripUnmeasured) {
 		c.withdraw(snd, i, seg)
 	}
 	snd.take(sndFIN, cause{snd.fin.time, snd.fin.frame, Sent})
