@@ -3,8 +3,9 @@ package track
 import "tcplife/decode"
 
 // ICMP takes an ICMP error that quotes a segment. Quoting the SYN, an
-// unreachable ends SYN_SENT; that is taken back if the SYN is repeated. Quoting
-// a later segment an error changes no state (RFC 5927 §4).
+// unreachable ends SYN_SENT, and SYN_RCVD unless it is one that listeners wait
+// out; that is taken back if the SYN is repeated. Quoting a later segment an error
+// changes no state (RFC 5927 §4).
 func (t *Tracker) ICMP(e *decode.ICMPError) {
 	t.Tick(e.Time, e.Frame)
 	k := makeKey(&e.Src, &e.Dst, e.SrcPort, e.DstPort, e.Context)
@@ -30,7 +31,7 @@ func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 		}
 		c.icmp = ICMPNote{Time: e.Time, Frame: e.Frame, From: e.From, Type: e.Type, Code: e.Code, V6: e.V6}
 		c.hasICMP = true
-		if unreachable(e) && snd.state == SynSent && e.Seq == snd.iss {
+		if unreachable(e) && e.Seq == snd.iss && (snd.state == SynSent || snd.state == SynReceived && (c.crossed || endsRequest(e))) {
 			c.put(snd, cover{icmp: true}, cause{e.Time, e.Frame, Received})
 			t.settle(c)
 		}
@@ -46,4 +47,14 @@ func unreachable(e *decode.ICMPError) bool {
 		return e.Type == 1
 	}
 	return e.Type == 3 && e.Code != fragmentationNeeded
+}
+
+// endsRequest reports whether an unreachable ends a listener's half-open
+// connection: as Linux has it, net and host of ICMP, and prohibited and port of
+// ICMPv6 (tcp_req_err).
+func endsRequest(e *decode.ICMPError) bool {
+	if e.V6 {
+		return e.Code == 1 || e.Code == 4
+	}
+	return e.Code == 0 || e.Code == 1
 }
