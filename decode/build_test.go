@@ -189,7 +189,7 @@ type encapsulation struct {
 func decodeOne(t testing.TB, d *Decoder, p *capture.Packet) Result {
 	t.Helper()
 	r := d.Decode(p)
-	if (r.Kind == Skipped) != (r.Skip != SkipNone) {
+	if (r.Kind == Skipped) != (r.Skip != SkipNone) || r.Kind == Skipped && r.Remark != RemarkNone {
 		t.Errorf("result %+v", r)
 	}
 	return r

@@ -22,8 +22,36 @@ const (
 
 // A Result says what became of a packet.
 type Result struct {
-	Kind Kind
-	Skip Skip // 0 unless Kind is Skipped
+	Kind   Kind
+	Skip   Skip   // 0 unless Kind is Skipped
+	Remark Remark // 0 if Kind is Skipped
+}
+
+// A Remark is what there is to say of a packet that was used.
+type Remark uint8
+
+// Remarks on packets.
+const (
+	RemarkNone Remark = iota
+
+	// IP says that the packet is longer than its frame, as brokers leave it that
+	// slice packets. IP's length is the one that was sent, so the packet is cut.
+	RemarkSliced
+
+	// The packet has several segments, of which the first was used: an A-MSDU
+	// (IEEE 802.11-2020, 9.3.2.2).
+	RemarkAggregate
+
+	NumRemarks
+)
+
+// String returns the remark, to follow the word "packets".
+func (r Remark) String() string {
+	return [NumRemarks]string{
+		"",
+		"longer by their IP headers than their frames, as if sliced on their way to the capture: taken as cut",
+		"with several segments each (A-MSDU), of which the first was used",
+	}[r]
 }
 
 // A Skip is the reason why a packet was not used.
@@ -76,24 +104,14 @@ type Decoder struct {
 	Segment Segment   // valid after Decode returned AsSegment, until it is called again
 	ICMP    ICMPError // likewise for AsICMP
 
-	// Overlong counts the packets used although IP says that they are longer than
-	// their frames, as if they were sliced on their way to the capture. They are
-	// taken as cut: IP's length is the one that was sent.
-	Overlong uint64
-
-	// Aggregates counts the packets of which only the first of several segments
-	// was used: A-MSDUs (IEEE 802.11-2020, 9.3.2.2).
-	Aggregates uint64
-
 	pkt *capture.Packet // being decoded
 
-	context   uint32 // of pkt, as far as it was entered
-	depth     int    // of the tunnels and tags that were entered
-	wire      uint32 // octets of pkt's frame, or of those of all its fragments
-	cut       bool   // fragments were cut, or their contents
-	headOnly  bool   // a datagram was put together, of which the beginning is kept
-	overlong  bool   // see Overlong
-	aggregate bool   // see Aggregates
+	context  uint32 // of pkt, as far as it was entered
+	depth    int    // of the tunnels and tags that were entered
+	wire     uint32 // octets of pkt's frame, or of those of all its fragments
+	cut      bool   // fragments were cut, or their contents
+	headOnly bool   // a datagram was put together, of which the beginning is kept
+	remark   Remark
 
 	contexts contexts
 	frags    fragments                   // of TCP
@@ -118,16 +136,11 @@ func NewDecoder() *Decoder { return &Decoder{} }
 func (d *Decoder) Decode(p *capture.Packet) Result {
 	d.pkt = p
 	d.context, d.depth, d.wire = 0, 0, p.Length
-	d.cut, d.headOnly, d.overlong, d.aggregate = false, false, false, false
+	d.cut, d.headOnly, d.remark = false, false, RemarkNone
 	wire := int(min(max(p.Length, uint32(len(p.Data))), math.MaxInt32))
 	r := d.link(p.LinkType, p.Data, wire)
 	if r.Kind != Skipped {
-		if d.overlong {
-			d.Overlong++
-		}
-		if d.aggregate {
-			d.Aggregates++
-		}
+		r.Remark = d.remark
 	}
 	return r
 }

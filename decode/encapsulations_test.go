@@ -330,20 +330,20 @@ func TestAggregate(t *testing.T) {
 	d := NewDecoder()
 	for _, c := range []struct {
 		frame []byte
-		want  uint64
+		want  Remark
 	}{
-		{slices.Concat(qos, subframe), 0},
-		{slices.Concat(qos, subframe, unhex("000000")), 0},
-		{slices.Concat(qos, subframe, unhex("000000"), subframe), 1},
+		{slices.Concat(qos, subframe), RemarkNone},
+		{slices.Concat(qos, subframe, unhex("000000")), RemarkNone},
+		{slices.Concat(qos, subframe, unhex("000000"), subframe), RemarkAggregate},
 	} {
-		if r := decodeOne(t, d, testPacket(linkWLAN, c.frame)); r.Kind != AsSegment || d.Segment.Len != 7 || d.Aggregates != c.want {
-			t.Errorf("%+v, %d octets, %d aggregates; want %d", r, d.Segment.Len, d.Aggregates, c.want)
+		if r := decodeOne(t, d, testPacket(linkWLAN, c.frame)); r.Kind != AsSegment || d.Segment.Len != 7 || r.Remark != c.want {
+			t.Errorf("%+v, %d octets; want remark %d", r, d.Segment.Len, c.want)
 		}
 	}
 }
 
 // TestSliced holds that a packet that IP says is longer than its frame is a segment
-// of that length, of which the capture holds less, and that this is counted.
+// of that length, of which the capture holds less, and that this is told.
 func TestSliced(t *testing.T) {
 	for name, whole := range map[string][]byte{
 		"IPv4":         serialize(testIP4(6), testTCP(nop, nop, timestamps), octets(make([]byte, 1000))),
@@ -353,23 +353,19 @@ func TestSliced(t *testing.T) {
 	} {
 		b := whole[:min(len(whole), 150)]
 		d := NewDecoder()
-		if r := decodeOne(t, d, testPacket(linkRaw, b)); r.Kind != AsSegment {
-			t.Errorf("%s, skipped: %v", name, r.Skip)
+		if r := decodeOne(t, d, testPacket(linkRaw, b)); r.Kind != AsSegment || r.Remark != RemarkSliced {
+			t.Errorf("%s: %+v", name, r)
 			continue
 		}
 		s := d.Segment
 		if s.Len != 1000 || !s.Cut || s.Checksum != ChecksumUnknown || s.Opts != OptTimestamps || s.Wire != 150 {
 			t.Errorf("%s: %+v", name, s)
 		}
-		if d.Overlong != 1 {
-			t.Errorf("%s: %d packets counted", name, d.Overlong)
-		}
-		// What the capture's own snapshot length took is not counted.
-		d = NewDecoder()
+		// What the capture's own snapshot length took is not remarked on.
 		p := testPacket(linkRaw, whole)
 		p.Data = b
-		if r := decodeOne(t, d, p); name != "mirrored cut" && (r.Kind != AsSegment || d.Overlong != 0) {
-			t.Errorf("%s, cut by the snapshot length: %+v, %d packets counted", name, r, d.Overlong)
+		if r := decodeOne(t, d, p); name != "mirrored cut" && r != (Result{Kind: AsSegment}) {
+			t.Errorf("%s, cut by the snapshot length: %+v", name, r)
 		}
 	}
 }

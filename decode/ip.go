@@ -90,7 +90,7 @@ func (d *Decoder) ipv4(b []byte, wire int) Result {
 // Brokers that slice packets leave it so. The capture is then the shorter one.
 func (d *Decoder) sliced(is bool) {
 	if is {
-		d.cut, d.overlong = true, true
+		d.cut, d.remark = true, RemarkSliced
 	}
 }
 

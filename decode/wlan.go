@@ -74,7 +74,7 @@ func (d *Decoder) subframe(b []byte, wire int) Result {
 	n := int(binary.BigEndian.Uint16(b[12:]))
 	b, wire = b[header:], wire-header
 	if next := (header+n+3)/4*4 - header; next+header < wire {
-		d.aggregate = true
+		d.remark = RemarkAggregate
 	}
 	n = min(n, wire)
 	return d.llcSNAP(b[:min(len(b), n)], n)

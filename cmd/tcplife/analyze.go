@@ -38,6 +38,7 @@ type analysis struct {
 type input struct {
 	report.Capture
 	skipped [decode.NumSkips]uint64
+	remarks [decode.NumRemarks]uint64
 }
 
 // tell sets where what goes wrong is told.
@@ -148,6 +149,13 @@ func (a *analysis) observation(files []string, first int) {
 				in.Skipped = append(in.Skipped, report.Skipped{Reason: s.String(), Packets: in.skipped[s]})
 			}
 		}
+		for r := decode.RemarkNone + 1; r < decode.NumRemarks; r++ {
+			if n := in.remarks[r]; n > 0 {
+				w := fmt.Sprintf("packets %v: %d", r, n)
+				in.Warnings = append(in.Warnings, w)
+				a.note(in.Name + ": " + w)
+			}
+		}
 		a.summary.Capture(&in.Capture)
 		if a.writeErr == nil {
 			a.writeErr = a.sink.Capture(&in.Capture)
@@ -184,7 +192,9 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 	for !a.over() && m.Next(&pkt) == nil {
 		in := &inputs[fileOf(pkt.Frame)-first]
 		in.Count(&pkt)
-		switch res := d.Decode(&pkt); res.Kind {
+		res := d.Decode(&pkt)
+		in.remarks[res.Remark]++
+		switch res.Kind {
 		case decode.AsSegment:
 			t.Segment(&d.Segment)
 		case decode.AsICMP:
