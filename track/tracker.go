@@ -205,12 +205,13 @@ func (t *Tracker) moved(c *Conn, was, to ref) {
 		t.store.table.Insert(c.hash, uint32(to))
 	} else if was != to {
 		t.store.table.Replace(c.hash, uint32(was), uint32(to))
-		c.ref = to
-		t.store.drop(was)
 	}
 	c.ref = to
 	if c.queued {
 		t.over.move(c)
+	}
+	if was != noRef && was != to {
+		t.store.drop(was) // last: c is empty after it, if it was whole
 	}
 }
 
