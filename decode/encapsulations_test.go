@@ -267,6 +267,34 @@ func TestNoTunnels(t *testing.T) {
 	}
 }
 
+// TestTooDeep holds that every tunnel counts: inside eight others it is not followed.
+func TestTooDeep(t *testing.T) {
+	for _, ip := range [][]byte{serialize(testIP4(6), testTCP()), serialize(testIP6(6), testTCP())} {
+		for _, e := range tunnelsOf(ip) {
+			frame, others := e.frame, 8
+			if e.link == linkEthernet {
+				frame, others = outerIP(protoGRE, unhex("0000 6558"), frame), 7
+			}
+			for range others {
+				frame = outerIP(protoIPv4, frame)
+			}
+			if r := decodeOne(t, NewDecoder(), testPacket(linkRaw, frame)); r.Skip != SkipTooDeep {
+				t.Errorf("IPv%d, %s: %+v", ip[0]>>4, e.name, r)
+			}
+		}
+		relay := slices.Concat(unhex("1841 03 80 0080c2 0007"+macs), slices.Repeat(unhex("8100 0000"), 7), unhex("0800"), ip)
+		if ip[0]>>4 == 4 {
+			if r := decodeOne(t, NewDecoder(), testPacket(linkRelay, relay)); r.Kind != AsSegment {
+				t.Errorf("bridged by Frame Relay, seven tags: %+v", r)
+			}
+		}
+		relay = slices.Concat(relay[:21], unhex("8100 0000"), relay[21:])
+		if r := decodeOne(t, NewDecoder(), testPacket(linkRelay, relay)); r.Skip != SkipTooDeep {
+			t.Errorf("bridged by Frame Relay, eight tags: %+v", r)
+		}
+	}
+}
+
 // TestBothWays holds that the two directions of a connection have one context,
 // whatever the ends of its tunnel choose for themselves.
 func TestBothWays(t *testing.T) {

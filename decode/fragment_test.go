@@ -259,7 +259,7 @@ func TestFragmentsInside(t *testing.T) {
 // TestFragmentsOther counts fragments of other protocols as theirs.
 func TestFragmentsOther(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 100)))
-	for proto, want := range map[byte]Skip{1: SkipICMP, 17: SkipUDP, 4: SkipFragment, 89: SkipProtocol, 60: SkipProtocol} {
+	for proto, want := range map[byte]Skip{1: SkipICMP, 17: SkipUDP, 4: SkipFragment, 47: SkipFragment, 50: SkipESP, 89: SkipProtocol, 60: SkipProtocol} {
 		b := fragment4(ip, part{0, 64, false})
 		b[9] = proto
 		if r := decodeOne(t, NewDecoder(), testPacket(linkRaw, b)); r.Skip != want {
