@@ -28,6 +28,16 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 	if !seg.Flags.Has(decode.ACK) && snd.fin.counts && rcv.Unacked() > 0 {
 		snd.lateReset = true
 	}
+	if seg.Flags.Has(decode.ACK) && !snd.cover.on && !after(seg.Ack, rcv.highest()) {
+		// An abort acknowledges like any segment; an ACK may have been delayed until
+		// there was none to send.
+		switch {
+		case snd.state == SynSent && rcv.issKnown && after(seg.Ack, rcv.iss):
+			snd.take(sndAckOfSYN, sent(seg))
+		case snd.state == Established && rcv.fin.ackedBy(seg.Ack):
+			snd.takeAckOfFIN(rcv, sent(seg))
+		}
+	}
 	c.noteReset(snd, rcv, seg)
 	c.put(snd, cover{own: true, abort: seg.Flags.Has(decode.ACK) && snd.state != Listen}, sent(seg))
 	c.put(rcv, cover{}, received(seg))
