@@ -130,7 +130,7 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 	}
 	c.acknowledge(snd, rcv, seg)
 	if rcv.state == SynReceived && rcv.refuted < maxRefuted && between(rcv.iss+1, seg.Ack, rcv.nxt) {
-		rcv.take(rcvAckOfSYN, received(seg))
+		c.presume(rcv, rcvAckOfSYN, seg)
 	}
 }
 
