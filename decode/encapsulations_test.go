@@ -131,6 +131,7 @@ func tunnelsOf(ip []byte) []encapsulation {
 	gre(", ERSPAN III, subheader", "erspan:5", "1000 22eb 00000001 2064 0005 00000000 0000 8001 0000000000000000", eth)
 	gre(", ERSPAN III, IP", "erspan:5", "1000 22eb 00000001 2064 0005 00000000 0000 0800", ip)
 	add("GRE in UDP", "gre:7", outerUDP(50000, 4754, unhex("2000"), typ, unhex("00000007"), ip))
+	add("VXLAN, group policy", "vxlan:100", outerUDP(50000, 4789, unhex("88 40 1234 000064 00"), eth))
 	add("VXLAN-GPE, IP", "vxlan-gpe:9", outerUDP(50000, 4790, unhex("0c0000"+gpe+"000009 00"), ip))
 	add("VXLAN-GPE, Ethernet", "vxlan-gpe:9", outerUDP(50000, 4790, unhex("0c000003 000009 00"), eth))
 	add("VXLAN-GPE, MPLS", "vxlan-gpe:9", outerUDP(50000, 4790, unhex("0c000005 000009 00 00002140"), ip))
@@ -201,6 +202,8 @@ func TestNoTunnels(t *testing.T) {
 		{"Geneve, reserved bits", linkRaw, outerUDP(50000, 6081, unhex("00 01 0800 000007 00"), ip), SkipUDP},
 		{"Geneve, another protocol", linkRaw, outerUDP(50000, 6081, unhex("00 00 0801 000007 00"), ip), SkipUDP},
 		{"Geneve, options past the end", linkRaw, outerUDP(50000, 6081, unhex("3f 00 0800 000007 00"), ip), SkipUDP},
+		{"VXLAN, DNS", linkRaw, outerUDP(53, 4789, unhex("0834 8180 0001 0000 0000 0000"), ip), SkipUDP},
+		{"VXLAN, last octet", linkRaw, outerUDP(50000, 4789, unhex("08000000 000064 01"+macs+"0800"), ip), SkipUDP},
 		{"VXLAN-GPE, no next protocol", linkRaw, outerUDP(50000, 4790, unhex("08 00 00 01 000007 00"), ip), SkipUDP},
 		{"VXLAN-GPE, service header", linkRaw, outerUDP(50000, 4790, unhex("0c 00 00 04 000007 00"), ip), SkipNotIP},
 		{"GRE in UDP, DNS", linkRaw, outerUDP(53, 4754, unhex("1234 8180 0001 0001 0000 0000")), SkipUDP},

@@ -71,10 +71,15 @@ func mayTunnel(b []byte) bool {
 	return src == portTeredo || src == portCAPWAP
 }
 
-// vxlanUDP decodes VXLAN (RFC 7348 §5).
+// vxlanUDP decodes VXLAN (RFC 7348 §5), also with a group policy. Where nobody has
+// found a use for reserved octets, they must be 0, as in Linux: a client of DNS
+// may have the port, too.
 func (d *Decoder) vxlanUDP(b []byte, wire int) Result {
 	const header = 8
-	if len(b) < header || d.vxlan.DecodeFromBytes(b, noFeedback) != nil || !d.vxlan.ValidIDFlag {
+	if len(b) < header || d.vxlan.DecodeFromBytes(b, noFeedback) != nil {
+		return skip(SkipUDP)
+	}
+	if !d.vxlan.ValidIDFlag || b[7] != 0 || !d.vxlan.GBPExtension && d.vxlan.GBPGroupPolicyID != 0 {
 		return skip(SkipUDP)
 	}
 	if !d.tunnelled(inVXLAN, d.vxlan.VNI) {
