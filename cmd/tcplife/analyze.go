@@ -77,7 +77,6 @@ func (a *analysis) expand(args []string) []string {
 // run analyses the files, as far as they are intact.
 func (a *analysis) run(files []string) {
 	a.inputs = report.NewInputs(files)
-	a.options.Wait = a.flush
 	if !a.separate {
 		a.observation(files, 0)
 		return
@@ -93,7 +92,8 @@ func (a *analysis) run(files []string) {
 func (a *analysis) over() bool { return a.writeErr != nil || a.enough != nil && a.enough() }
 
 // flush hands on what is final, before the next packet is waited for.
-func (a *analysis) flush() {
+func (a *analysis) flush(t *track.Tracker) {
+	t.Flush()
 	if f, ok := a.sink.(report.Flusher); ok && a.writeErr == nil {
 		a.writeErr = f.Flush()
 	}
@@ -103,7 +103,10 @@ func (a *analysis) flush() {
 // on.
 func (a *analysis) observation(files []string, first int) {
 	inputs := make([]input, len(files))
-	m := capture.NewMerge(files, first, a.options, func(file int, info capture.Info, err error) {
+	t := track.New(a.config)
+	options := a.options
+	options.Wait = func() { a.flush(t) }
+	m := capture.NewMerge(files, first, options, func(file int, info capture.Info, err error) {
 		a.ended(files[file-first], &inputs[file-first], info, err)
 	})
 	defer m.Close()
@@ -116,7 +119,6 @@ func (a *analysis) observation(files []string, first int) {
 	}
 
 	d := decode.NewDecoder()
-	t := track.New(a.config)
 	conn := report.Connection{Inputs: a.inputs}
 	base := a.lastID
 	t.Done = func(c *track.Conn) {
@@ -196,12 +198,13 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 		in.remarks[res.Remark]++
 		switch res.Kind {
 		case decode.AsSegment:
-			t.Segment(&d.Segment)
+			t.Add(&d.Segment)
 		case decode.AsICMP:
+			t.Flush() // what it quotes may be among what was added
 			t.ICMP(&d.ICMP)
 		default:
 			in.skipped[res.Skip]++
-			t.Tick(pkt.Time, pkt.Frame)
+			t.AddTick(pkt.Time, pkt.Frame)
 		}
 		if a.progress != nil {
 			a.progress.packets.Add(1)
