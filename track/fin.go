@@ -1,6 +1,7 @@
 package track
 
 import (
+	"slices"
 	"time"
 
 	"tcplife/decode"
@@ -8,18 +9,19 @@ import (
 
 // beginFIN takes the FIN with number seq that an end sent for the first time.
 func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
-	if after(snd.nxt, seq+1) {
-		return // below octets that the end has already sent
-	}
 	if snd.fin.waits && snd.fin.seq == seq {
 		snd.fin.copy = identify(seg)
 		return
 	}
+	beyond := after(snd.nxt, seq+1)
+	if beyond && !c.skipped(snd, seq) {
+		return // below octets that the end has already sent
+	}
 	snd.fin = fin{
 		seq: seq, time: seg.Time, frame: seg.Frame, copy: identify(seg),
-		acksPeer: seg.Flags.Has(decode.ACK) && rcv.fin.ackedBy(seg.Ack),
+		acksPeer: seg.Flags.Has(decode.ACK) && (rcv.fin.ackedBy(seg.Ack) || rcv.fin.waits && seg.Ack == rcv.fin.seq+1),
 	}
-	if snd.holed() {
+	if snd.holed() || beyond {
 		snd.fin.waits = true
 		return
 	}
@@ -43,10 +45,6 @@ func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
 // octets beyond it are.
 func (c *Conn) contradictFIN(snd, rcv *End, seg *decode.Segment) {
 	switch {
-	case snd.fin.waits:
-		if after(seg.End(), snd.fin.seq+1) {
-			snd.fin = fin{}
-		}
 	case !snd.fin.counts:
 	case snd.fin.inferred && seg.Len > 0 && between(seg.Seq, snd.fin.seq, seg.Seq+seg.Len-1):
 		c.withdrawFIN(snd, rcv, seg) // the octet was data
@@ -87,7 +85,24 @@ func (c *Conn) withdrawFIN(snd, rcv *End, seg *decode.Segment) {
 		}
 	}
 	rcv.ackedFIN = false
-	snd.fin = fin{}
+	if snd.fin.inferred {
+		snd.fin = fin{}
+		return
+	}
+	// Unless what contradicts it is a forger's: then the peer acknowledges it.
+	snd.fin.counts, snd.fin.waits = false, true
+}
+
+// countFIN lets e's FIN count that waited. What seemed to lie beyond it was a
+// forger's.
+func (c *Conn) countFIN(e *End) {
+	e.fin.waits, e.fin.counts = false, true
+	e.take(sndFIN, cause{e.fin.time, e.fin.frame, Sent})
+	if after(e.nxt, e.fin.seq+1) {
+		e.nxt, e.jumped = e.fin.seq+1, false
+		c.holes = slices.DeleteFunc(c.holes, func(h hole) bool { return h.of == c.index(e) })
+		e.holes = 0
+	}
 }
 
 // inferFIN takes the one octet after the end's last captured one for a FIN that

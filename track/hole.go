@@ -29,6 +29,17 @@ func (c *Conn) skip(e *End, to uint32) {
 	e.holes++
 }
 
+// skipped reports whether e may not have sent the octet with number seq: it lies
+// in a hole, or an empty segment went beyond it.
+func (c *Conn) skipped(e *End, seq uint32) bool {
+	for _, h := range c.holes {
+		if h.of == c.index(e) && between(h.from, seq, h.to-1) {
+			return true
+		}
+	}
+	return e.jumped
+}
+
 // fill takes the octets of seg out of the holes of its sender.
 func (c *Conn) fill(snd *End, seg *decode.Segment) {
 	if !snd.holed() || seg.Len == 0 {
@@ -45,7 +56,7 @@ func (c *Conn) fill(snd *End, seg *decode.Segment) {
 			h.to = seg.Seq
 		}
 	}
-	c.closeHoles(snd, false)
+	c.closeHoles(snd)
 }
 
 // passHoles lets acknowledgments close the holes of rcv below rcv.una: those
@@ -60,12 +71,12 @@ func (c *Conn) passHoles(rcv *End) {
 			c.Gaps++
 		}
 	}
-	c.closeHoles(rcv, true)
+	c.closeHoles(rcv)
 }
 
 // closeHoles forgets e's holes that are filled. A FIN that waited behind the last
 // one counts.
-func (c *Conn) closeHoles(e *End, acked bool) {
+func (c *Conn) closeHoles(e *End) {
 	kept := c.holes[:0]
 	for _, h := range c.holes {
 		if h.of == c.index(e) && !before(h.from, h.to) {
@@ -75,8 +86,7 @@ func (c *Conn) closeHoles(e *End, acked bool) {
 		kept = append(kept, h)
 	}
 	c.holes = kept
-	if e.fin.waits && (!e.holed() || acked && after(e.una, e.fin.seq)) {
-		e.fin.waits, e.fin.counts = false, true
-		e.take(sndFIN, cause{e.fin.time, e.fin.frame, Sent})
+	if e.fin.waits && !e.holed() && e.nxt == e.fin.seq+1 {
+		c.countFIN(e)
 	}
 }

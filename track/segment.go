@@ -245,7 +245,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	if seg.Len == 0 && !f.Has(decode.FIN) && snd.nxtKnown && !snd.jumped && !snd.fin.counts && seg.Seq == snd.nxt+1 && snd.established() {
 		c.inferFIN(snd, rcv, seg)
 	}
-	octets := snd.nxtKnown && !snd.jumped && atMost(end, snd.nxt) // sent already: a FIN has none of their numbers
+	octets := snd.nxtKnown && end == snd.nxt && !snd.jumped // sent already: a FIN has none of their numbers
 	c.advance(snd, rcv, seg)
 	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent)) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
 		snd.tsRecent, snd.knownTS = seg.TSVal, true
@@ -324,6 +324,13 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	}
 	snd.acks = true
 	c.passHoles(rcv)
+	switch {
+	case !rcv.fin.waits || !after(rcv.una, rcv.fin.seq):
+	case rcv.una == rcv.fin.seq+1:
+		c.countFIN(rcv)
+	default:
+		rcv.fin = fin{} // its number is an octet's
+	}
 	if seg.Opts.Has(decode.OptSACK) {
 		if !rcv.sacked || after(seg.SACKEdge, rcv.sackEdge) {
 			rcv.sackEdge, rcv.sacked = seg.SACKEdge, true
