@@ -18,7 +18,7 @@ import (
 
 // maxWindow bounds the history that a zstd or xz file may make its reader keep:
 // what zstd --ultra -22 asks for, and twice what xz -9 does. Neither program's
-// reader takes more unasked. The other formats have at most 8 MiB by design.
+// reader takes more unasked. The other formats have at most 16 MiB by design.
 const maxWindow = 128 << 20
 
 // compressedBuffer is how much of a compressed file one read(2) asks for.
