@@ -197,7 +197,7 @@ func (t *Tracker) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
 			}
 		case isRST && f.Has(decode.ACK) && d.acknowledgedBy(seg) && !d.usedISN:
 			return t.openCandidate(c, i)
-		case isRST && !f.Has(decode.ACK) && d.fromSender(seg) && d.challenged && seg.Seq == d.challenge:
+		case isRST && !f.Has(decode.ACK) && d.fromSender(seg) && d.challenged && seg.Seq == d.challenge && !d.usedISN:
 			// The RST is for the old incarnation.
 			t.openCandidate(c, i)
 			return nil
