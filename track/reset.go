@@ -28,8 +28,8 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 	if !seg.Flags.Has(decode.ACK) && snd.fin.counts && rcv.Unacked() > 0 {
 		snd.lateReset = true
 	}
-	if seg.Flags.Has(decode.ACK) && !snd.cover.on && !after(seg.Ack, rcv.highest()) {
-		// An abort acknowledges like any segment; an ACK may have been delayed until
+	if seg.Flags.Has(decode.ACK) && !snd.cover.on && snd.nxtKnown && seg.Seq == snd.nxt && !after(seg.Ack, rcv.highest()) {
+		// An abort, which has its end's next number, acknowledges like any segment; an ACK may have been delayed until
 		// there was none to send.
 		switch {
 		case snd.state == SynSent && rcv.issKnown && after(seg.Ack, rcv.iss):
