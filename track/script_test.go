@@ -27,7 +27,8 @@ var isns = [][2]uint32{{1000, 2_000_000_000}, {1<<32 - 1, 1<<32 - 1}, {1 << 31, 
 //
 // The lines at its end tell, for each connection, what the tracker believes of
 // A's and B's whole life when it is over: the states with the frames that show
-// them, and the basis where the end was not seen to act: r received, t timer.
+// them, and the basis where the end was not seen to act: r received, t timer, with
+// the time on the script's clock, since no frame need be captured then.
 // Behind "or" are other states that the end may be in. A third line has how the
 // handshake and the teardown went, who closed first and why the record ended,
 // then what else is out of the ordinary.
@@ -157,6 +158,9 @@ func (p *player) end(c *Conn) []string {
 		l := name(e) + ":"
 		for _, t := range e.Transitions() {
 			l += fmt.Sprintf(" %v@%d%s", t.To, t.Frame, [...]string{"", "r", "t"}[t.Basis])
+			if t.Basis == Timer {
+				l += fmt.Sprintf("+%.3f", t.Time.Sub(script.Epoch).Seconds())
+			}
 		}
 		for _, s := range e.MayBe(p.t.Now()).List() {
 			l += fmt.Sprint(" or ", s)
