@@ -190,7 +190,7 @@ type Conn struct {
 	key      key
 	ends     [2]End // the first sent the first segment
 	client   uint8  // index of the client
-	fastOpen bool   // data on the SYN, or the option (RFC 7413)
+	fastOpen bool   // data on the SYN, which the SYN,ACK acknowledged (RFC 7413)
 	acked    bool   // the client acknowledged the server's SYN
 	ackedAt  capture.Time
 
@@ -202,6 +202,7 @@ type Conn struct {
 	notes       Notes  // of the segment at hand
 	order       uint32 // of the segment at hand: how many were captured before it
 	captured    uint32
+	at          capture.Time // of the segment at hand
 	held        []heldSegment
 	holes       []hole
 	withdrawals []Withdrawal

@@ -38,7 +38,7 @@ func (c *Conn) contradict(snd *End, seg *decode.Segment) {
 		snd.unaKnown && before(seg.End(), snd.una),
 		!snd.isNew(seg):
 		return
-	case !v.own && !v.icmp && seg.Time.Sub(v.by.Time) <= snd.roundTrip():
+	case !v.own && !v.icmp && snd.underWay(seg, v.by.Time):
 		return
 	}
 	v.by.From = snd.state

@@ -79,6 +79,7 @@ type rareEnd struct {
 	issProvisional bool  // iss was learnt from an acknowledgment
 	behindGap      bool  // octets of it were acknowledged that were not captured, a FIN perhaps
 	beforeGap      bool  // it acknowledged them
+	gapLate        bool  // it did so after its own FIN
 	joined         bool  // sent a segment of a connection older than the capture
 	lateAcked      bool  // acknowledged new data after its own FIN: shutdown, not close
 	lateReset      bool  // answered data after its own FIN with a bare RST
@@ -296,6 +297,14 @@ func (e *End) roundTrip() time.Duration {
 		return e.rtt + answerSlack
 	}
 	return roundTripUnmeasured
+}
+
+// underWay reports whether seg, of the end, was sent before what passed the
+// capture point at the given time can have reached the end: it was captured within
+// a round trip of it, or a clock that stepped back makes it look earlier.
+func (e *End) underWay(seg *decode.Segment, at capture.Time) bool {
+	d := seg.Time.Sub(at)
+	return -stepBack <= d && d <= e.roundTrip()
 }
 
 // highest returns the highest number the end is known to have sent, whether it

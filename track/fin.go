@@ -67,7 +67,7 @@ func (c *Conn) contradictFIN(snd, rcv *End, seg *decode.Segment) {
 		}
 		snd.fin.copy = identify(seg)
 		i := snd.last(rcvAckOfFIN)
-		if i < 0 || seg.Time.Sub(snd.hist[i].Time) <= snd.roundTrip() {
+		if i < 0 || snd.underWay(seg, snd.hist[i].Time) {
 			return
 		}
 		c.withdraw(snd, i, seg)

@@ -51,7 +51,7 @@ func (e *End) MayBe(now capture.Time) States {
 			may = may.Add(LastAck)
 		}
 		if e.behindGap {
-			may = may.Add(TimeWait)
+			may = may.Add(cond(e.gapLate, Closed, TimeWait))
 		}
 	case FinWait1:
 		if e.fin.ackedBy(e.una) && e.unaKnown {
@@ -65,7 +65,7 @@ func (e *End) MayBe(now capture.Time) States {
 			may = may.Add(Closed)
 		}
 		if e.beforeGap {
-			may = may.Add(Closed)
+			may = may.Add(cond(e.gapLate, TimeWait, Closed))
 		}
 	case Closed:
 		if t.move == timeout2MSL && t.Basis == Timer && age < timeWaitSlack {
@@ -86,4 +86,12 @@ func (e *End) gaveUp(now capture.Time) bool {
 		return false
 	}
 	return e.streak.n >= givingUp && now.Sub(e.Sent) > 5*e.streak.gap/2
+}
+
+// cond returns a where ok, else b.
+func cond(ok bool, a, b State) State {
+	if ok {
+		return a
+	}
+	return b
 }

@@ -21,6 +21,7 @@ type mirror struct {
 }
 
 type sighting struct {
+	used bool
 	time capture.Time
 	id   sight
 }
@@ -48,11 +49,11 @@ func (m *mirror) seen(seg *decode.Segment) bool {
 	h ^= uint64(seg.Src[15])<<8 | uint64(seg.Dst[15])
 	h *= 0x9e3779b97f4a7c15
 	s := &m.slots[h>>(64-10)]
-	if s.id == id && s.time != 0 {
+	if s.used && s.id == id {
 		if d := seg.Time.Sub(s.time); -mirrorWindow <= d && d <= mirrorWindow {
 			return true
 		}
 	}
-	*s = sighting{seg.Time, id}
+	*s = sighting{true, seg.Time, id}
 	return false
 }

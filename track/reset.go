@@ -21,7 +21,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		return
 	}
 	if i := snd.last(rcvAckOfFIN); snd.state == FinWait2 && i >= 0 && seg.Seq == snd.fin.seq &&
-		seg.Time.Sub(snd.hist[i].Time) <= snd.roundTrip() {
+		snd.underWay(seg, snd.hist[i].Time) {
 		// Numbered with its own FIN, it was sent before the FIN's ACK arrived.
 		c.withdraw(snd, i, seg)
 	}

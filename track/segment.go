@@ -12,7 +12,7 @@ import (
 func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 	f := seg.Flags
 	switch {
-	case seg.Checksum == decode.ChecksumBad && snd.sumsRight:
+	case seg.Checksum == decode.ChecksumBad && (snd.sumsRight || f.Has(decode.RST)):
 		c.notes |= NoteBadChecksum
 	case neverCounts(seg):
 		c.notes |= NoteInvalid
@@ -27,8 +27,9 @@ func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 	}
 	snd.Sent, snd.SentFrame = seg.Time, seg.Frame
 	// An end whose checksums are all wrong had them finished, or its addresses
-	// changed, after the capture point: its segments count. One wrong checksum
-	// among right ones is damage or a forger's.
+	// changed, after the capture point: its segments count, but for a RST, which a
+	// forger gains most by. One wrong checksum among right ones is damage or a
+	// forger's.
 	snd.sumsRight = snd.sumsRight || seg.Checksum == decode.ChecksumGood || seg.Checksum == decode.ChecksumOffload
 }
 
@@ -159,7 +160,7 @@ func (c *Conn) repeatedSYNACK(snd *End, seg *decode.Segment) {
 	c.contradict(snd, seg)
 	i := snd.last(rcvAckOfSYN)
 	if i < 0 || i != len(snd.hist)-1 || snd.acted || snd.hist[i].Basis != Received ||
-		seg.Time.Sub(snd.hist[i].Time) <= snd.roundTrip() {
+		snd.underWay(seg, snd.hist[i].Time) {
 		return
 	}
 	c.withdraw(snd, i, seg)

@@ -29,8 +29,10 @@ type Tracker struct {
 	Observe func(*Conn, *decode.Segment, Notes)
 
 	timeWait time.Duration
-	now      capture.Time
-	frame    uint64 // of now
+	clock    capture.Time  // never goes back
+	skew     time.Duration // what steps back of the captured times lie behind it
+	behind   int           // frames in a row that were
+	frame    uint64        // the latest
 	lastID   uint64
 	store    store
 	over     queue // connections whose ends are both over
@@ -47,18 +49,38 @@ func New(cfg Config) *Tracker {
 	return t
 }
 
-// Now returns the capture's clock: the latest time of any frame.
-func (t *Tracker) Now() capture.Time { return t.now }
+// Now returns the time by the capture's clock: that of the latest frame, as long
+// as times don't step back.
+func (t *Tracker) Now() capture.Time { return t.clock.Add(-t.skew) }
+
+// Frames that are captured on several devices come a little out of order; a clock
+// that was set back stays back. A step is more than stepBack, and is believed when
+// stepFrames frames in a row are that far behind: then the capture's clock goes on
+// from where it was.
+const (
+	stepBack   = time.Second
+	stepFrames = 64
+)
 
 // Tick moves the clock by a frame that is neither segment nor ICMP error. Every
 // captured frame must reach the tracker, by Segment, ICMP or Tick, in capture
 // order. The clock never goes back.
 func (t *Tracker) Tick(now capture.Time, frame uint64) {
 	t.frame = frame
-	if now <= t.now {
+	now = now.Add(t.skew)
+	switch d := t.clock.Sub(now); {
+	case d <= stepBack:
+		t.behind = 0
+	case t.behind < stepFrames:
+		t.behind++
+	default:
+		t.behind = 0
+		t.skew += d
+	}
+	if now <= t.clock {
 		return
 	}
-	t.now = now
+	t.clock = now
 	for {
 		r, ok := t.over.front()
 		if !ok || now.Sub(t.overAt(r)) < t.timeWait {
@@ -218,7 +240,7 @@ func (t *Tracker) moved(c *Conn, was, to ref) {
 // count lets seg count in c.
 func (t *Tracker) count(c *Conn, seg *decode.Segment) {
 	snd, rcv := c.direction(seg)
-	c.notes, c.order = 0, c.captured
+	c.notes, c.order, c.at = 0, c.captured, seg.Time
 	c.captured++
 	c.reused = false // it goes on, whatever was opened after it
 	c.tally(snd, rcv, seg)
@@ -274,11 +296,11 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 		c.Completeness |= SawSYNACK
 	case f.Has(decode.SYN):
 		c.Completeness |= SawSYN
-	case f.Has(decode.ACK) && !f.Has(decode.RST):
+	case f.Has(decode.ACK) && seg.Len == 0:
 		c.Completeness |= SawACK
-		if seg.Len > 0 {
-			c.Completeness |= SawData
-		}
+	}
+	if seg.Len > 0 {
+		c.Completeness |= SawData
 	}
 	c.Last, c.End = seg.Frame, max(c.End, seg.Time)
 }
@@ -344,10 +366,13 @@ func (t *Tracker) settle(c *Conn) {
 		return
 	}
 	if !was {
-		c.over = t.now
+		c.over = t.clock
 	}
 	for i := range c.ends {
 		if e := &c.ends[i]; e.State() == TimeWait {
+			if e.timeWait == c.at {
+				e.timeWait = t.clock // by which it ends
+			}
 			c.over = max(c.over, e.timeWait)
 		}
 	}
@@ -370,14 +395,15 @@ func (e *End) isOver() bool {
 func (t *Tracker) expire(c *Conn) {
 	for i := range c.ends {
 		e := &c.ends[i]
-		if end := e.timeWait.Add(t.timeWait); e.state == TimeWait && !e.cover.on && t.now >= end {
-			e.take(timeout2MSL, cause{end, t.frame, Timer})
+		if e.state == TimeWait && !e.cover.on && t.clock.Sub(e.timeWait) >= t.timeWait {
+			e.take(timeout2MSL, cause{e.timeWait.Add(t.timeWait - t.skew), t.frame, Timer})
 		}
 	}
 }
 
 // finish closes the record of c and forgets it.
 func (t *Tracker) finish(c *Conn) {
+	t.openLeft(c)
 	c.EndReason = c.reason()
 	t.report(c)
 }

@@ -130,11 +130,11 @@ func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 			c.inferFIN(rcv, snd, &h.seg)
 		} else {
 			rcv.raise(h.seg.Ack)
-			rcv.behindGap, snd.beforeGap = true, true
+			c.gap(rcv, snd)
 		}
 	} else if h.why == unseenAck && rcv.jumped && !rcv.fin.inferred && (!rcv.unaKnown || after(h.seg.Ack, rcv.una)) {
 		c.Gaps++ // the peer went on from there, but not with the octets
-		rcv.behindGap, snd.beforeGap = true, true
+		c.gap(rcv, snd)
 	}
 	if snd.unaKnown && before(h.seg.End(), snd.una) {
 		return // overtaken
@@ -143,4 +143,11 @@ func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 	c.order = h.order
 	c.apply(snd, rcv, &h.seg)
 	c.order = now
+}
+
+// gap notes that peer acknowledged octets of e that were not captured. They may
+// end in a FIN, sent before or after the peer's.
+func (c *Conn) gap(e, peer *End) {
+	e.behindGap, peer.beforeGap = true, true
+	e.gapLate, peer.gapLate = peer.fin.counts, peer.fin.counts
 }
