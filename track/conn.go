@@ -207,6 +207,7 @@ type Conn struct {
 	holes       []hole
 	withdrawals []Withdrawal
 	candidates  []candidate
+	answer      []decode.Segment // another SYN,ACK of the server than its first, if any
 
 	older     *Conn // the incarnation before, while it can still get segments
 	succeeded bool  // it is such an older one, and not in the tracker's table

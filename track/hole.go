@@ -9,21 +9,20 @@ type hole struct {
 	from, to uint32
 }
 
-// maxHoles bounds the holes of one connection; beyond, the last one grows.
+// maxHoles bounds the holes of one end; beyond, the last one grows.
 const maxHoles = 16
 
 func (e *End) holed() bool { return e.holes > 0 }
 
 // skip notes that e went on at to without [e.nxt, to).
 func (c *Conn) skip(e *End, to uint32) {
-	if len(c.holes) == maxHoles {
-		for i := len(c.holes) - 1; i >= 0; i-- {
+	if e.holes == maxHoles {
+		for i := len(c.holes) - 1; ; i-- {
 			if h := &c.holes[i]; h.of == c.index(e) {
 				h.to = to
 				return
 			}
 		}
-		return
 	}
 	c.holes = append(c.holes, hole{c.index(e), e.nxt, to})
 	e.holes++
@@ -52,8 +51,13 @@ func (c *Conn) fill(snd *End, seg *decode.Segment) {
 		}
 		if atMost(seg.Seq, h.from) && after(seg.Seq+seg.Len, h.from) {
 			h.from = seg.Seq + seg.Len
-		} else if before(seg.Seq, h.to) && !before(seg.Seq+seg.Len, h.to) && after(seg.Seq, h.from) {
+		} else if after(seg.Seq, h.from) && before(seg.Seq, h.to) {
+			rest := hole{h.of, seg.Seq + seg.Len, h.to}
 			h.to = seg.Seq
+			if before(rest.from, rest.to) && snd.holes < maxHoles {
+				c.holes = append(c.holes, rest)
+				snd.holes++
+			}
 		}
 	}
 	c.closeHoles(snd)

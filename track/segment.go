@@ -100,10 +100,12 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 	case rcv.sentSYN && !between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt)):
 		c.notes |= NoteOutside
 		return
-	case !snd.sentSYN || snd.issProvisional || snd.iss != seg.Seq:
-		if snd.sentSYN && !snd.issProvisional {
-			snd.nxtKnown = false // the server forgot its first answer
-		}
+	case snd.sentSYN && !snd.issProvisional && snd.iss != seg.Seq:
+		// Another answer to the same SYN: which one the client takes, it tells.
+		c.notes |= NoteWaits
+		c.answer = append(c.answer[:0], *seg)
+		return
+	case !snd.sentSYN || snd.issProvisional:
 		if snd.issProvisional && snd.iss != seg.Seq {
 			if c.acked && snd.acted {
 				c.notes |= NoteOutside
@@ -148,6 +150,18 @@ func (c *Conn) unlearn(server, client *End, seg *decode.Segment) {
 	}
 	server.fin, server.nxtKnown, server.unaKnown, client.ackedFIN = fin{}, false, false, false
 	c.acked = false
+}
+
+// chooseAnswer makes the other SYN,ACK of the server the one that counts, if seg,
+// of either end, has its number and not the first one's.
+func (c *Conn) chooseAnswer(server, client *End, n uint32) {
+	if len(c.answer) == 0 || client.state != SynSent || n == server.iss+1 || n != c.answer[0].Seq+1 {
+		return
+	}
+	server.nxtKnown, server.unaKnown = false, false
+	server.beginSYN(&c.answer[0])
+	c.acknowledge(server, client, &c.answer[0])
+	c.answer = c.answer[:0]
 }
 
 // repeatedSYNACK withdraws a server's presumed ESTABLISHED: it would not repeat
@@ -211,6 +225,8 @@ func (c *Conn) joinHandshake(snd, rcv *End, seg *decode.Segment) bool {
 	if !seg.Flags.Has(decode.ACK) {
 		return true
 	}
+	c.chooseAnswer(rcv, snd, seg.Ack)
+	c.chooseAnswer(snd, rcv, seg.Seq)
 	switch {
 	case snd.state == SynSent && snd.cover.on && !snd.cover.icmp && !rcv.issKnown:
 		c.notes |= NoteOutside // it was refused, and has nothing to acknowledge

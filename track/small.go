@@ -157,7 +157,7 @@ func bit(b bool, f uint32) uint32 {
 // pack makes s what c is. It reports false, and leaves s undefined, if c does not
 // fit; unpacking gives back an equal Conn otherwise.
 func (s *smallConn) pack(c *Conn) bool {
-	if c.older != nil || c.Midstream || c.Gaps != 0 || c.Withdrawn != 0 || c.rareConn != (rareConn{}) || len(c.held)+len(c.holes)+len(c.withdrawals)+len(c.candidates) != 0 ||
+	if c.older != nil || c.Midstream || c.Gaps != 0 || c.Withdrawn != 0 || c.rareConn != (rareConn{}) || len(c.held)+len(c.holes)+len(c.withdrawals)+len(c.candidates)+len(c.answer) != 0 ||
 		c.ends[0].rareEnd != (rareEnd{}) || c.ends[1].rareEnd != (rareEnd{}) {
 		return false
 	}

@@ -18,7 +18,7 @@ func equal(t *testing.T, c, d *Conn) bool {
 	strip := func(c *Conn) Conn {
 		x := *c
 		x.notes, x.order, x.at, x.ref, x.hash = 0, 0, 0, 0, 0
-		x.held, x.holes, x.withdrawals, x.candidates = nil, nil, nil, nil
+		x.held, x.holes, x.withdrawals, x.candidates, x.answer = nil, nil, nil, nil, nil
 		for i := range x.ends {
 			x.ends[i].hist = append([]Transition{}, x.ends[i].hist...)
 			x.ends[i].cover.by = Transition{}

@@ -59,11 +59,11 @@ func newConn() *Conn {
 // recycle makes c empty, but for memory it holds.
 func (c *Conn) recycle() {
 	h0, h1 := c.ends[0].hist[:0], c.ends[1].hist[:0]
-	held, holes, withdrawals, candidates := c.held[:0], c.holes[:0], c.withdrawals[:0], c.candidates[:0]
+	held, holes, withdrawals, candidates, answer := c.held[:0], c.holes[:0], c.withdrawals[:0], c.candidates[:0], c.answer[:0]
 	*c = Conn{}
 	c.ref = noRef
 	c.ends[0].hist, c.ends[1].hist = h0, h1
-	c.held, c.holes, c.withdrawals, c.candidates = held, holes, withdrawals, candidates
+	c.held, c.holes, c.withdrawals, c.candidates, c.answer = held, holes, withdrawals, candidates, answer
 }
 
 // A key names a pair of addresses and ports, the lower first, in one

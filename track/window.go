@@ -62,8 +62,25 @@ func (c *Conn) hold(snd *End, seg *decode.Segment, why verdict) {
 		c.held = append(c.held[:0], c.held[1:]...)
 	}
 	c.held = append(c.held, heldSegment{seg: *seg, why: why, order: c.order})
-	if end := seg.End(); !snd.unseen || after(end, snd.maxUnseen) {
-		snd.maxUnseen, snd.unseen = end, true
+	c.reckonUnseen()
+}
+
+// reckonUnseen finds how far each end's segments go that wait. One far beyond the
+// window says nothing: a forger's guess would.
+func (c *Conn) reckonUnseen() {
+	for i := range c.ends {
+		c.ends[i].unseen, c.ends[i].maxUnseen = false, 0
+	}
+	for i := range c.held {
+		seg := &c.held[i].seg
+		e, peer := c.direction(seg)
+		end := seg.End()
+		if reach := uint32(65535) << peer.shift(e); e.nxtKnown && after(end, e.nxt+reach) {
+			continue
+		}
+		if !e.unseen || after(end, e.maxUnseen) {
+			e.maxUnseen, e.unseen = end, true
+		}
 	}
 }
 
@@ -90,6 +107,7 @@ func (c *Conn) decideHeld(snd, rcv *End, seg *decode.Segment) {
 		kept = append(kept, h)
 	}
 	c.held = kept
+	c.reckonUnseen()
 }
 
 // release lets the segments count that no longer need to wait. It reports whether
@@ -107,6 +125,7 @@ func (c *Conn) release() (any bool) {
 		}
 		c.held = append(c.held[:i], c.held[i+1:]...)
 		c.late(snd, rcv, &h)
+		c.reckonUnseen()
 		i, any = 0, true
 	}
 	return any
