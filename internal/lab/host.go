@@ -150,7 +150,7 @@ func (l *lab) socket(h *host, kind int) *sock {
 	}
 	s := &sock{l: l, h: h}
 	l.must(h.do(func() (err error) {
-		s.fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+		s.fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, l.kind)
 		return err
 	}))
 	tv := unix.NsecToTimeval(patience.Nanoseconds())

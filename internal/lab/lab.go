@@ -43,6 +43,9 @@ type lab struct {
 	socks          []*sock
 	closes         []closing
 	began          time.Duration // CLOCK_MONOTONIC
+	log            []string      // what a random scenario did
+	over           time.Time     // when it ended; what its sockets do then does not count
+	kind           int           // protocol of the sockets; 0: TCP or UDP
 }
 
 // A closing is a call of close().
@@ -66,6 +69,16 @@ func (l *lab) closed(s *sock) { l.closes = append(l.closes, closing{s.h, time.No
 // kernels say of it, and by how much the wire was late. Hosts of different n have
 // different addresses, so that scenarios can share one trace.
 func play(sc scenario, n int, t *tracer) (pcap, text []byte, late time.Duration, err error) {
+	l, ws, err := perform(sc, n, t)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	pcap, err = l.pcap()
+	return pcap, l.text(sc, ws), l.wire.late, err
+}
+
+// perform runs a scenario, and returns the finished lab and what the kernels say.
+func perform(sc scenario, n int, t *tracer) (*lab, []*want, error) {
 	l := &lab{addrs: [2]netip.Addr{
 		netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}), netip.AddrFrom4([4]byte{198, 51, 100, byte(n)}),
 	}}
@@ -75,13 +88,14 @@ func play(sc scenario, n int, t *tracer) (pcap, text []byte, late time.Duration,
 		}
 	}
 	var offset time.Duration
+	var err error
 	l.began, offset = monotonic()
 	if l.client, err = newHost("client", l.addrs[0], 1); err != nil {
-		return nil, nil, 0, err
+		return nil, nil, err
 	}
 	defer l.client.close()
 	if l.server, err = newHost("server", l.addrs[1], 2); err != nil {
-		return nil, nil, 0, err
+		return nil, nil, err
 	}
 	defer l.server.close()
 	l.wire = newWire(l.client, l.server)
@@ -105,15 +119,23 @@ func play(sc scenario, n int, t *tracer) (pcap, text []byte, late time.Duration,
 	}
 	for _, e := range []error{err, l.wire.err, terr} {
 		if e != nil {
-			return nil, nil, 0, e
+			return nil, nil, e
 		}
 	}
 	ws := l.wants(changes, offset)
 	if sc.adjust != nil {
 		sc.adjust(ws)
 	}
+	return l, ws, nil
+}
+
+// text returns what the kernels say, as a file.
+func (l *lab) text(sc scenario, ws []*want) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s: %s\n", sc.name, sc.doc)
+	for _, s := range l.log {
+		fmt.Fprintf(&b, "# %s\n", s)
+	}
 	common := len(ws) > 1
 	for _, w := range ws {
 		common = common && slices.Equal(w.Notes, ws[0].Notes)
@@ -130,8 +152,7 @@ func play(sc scenario, n int, t *tracer) (pcap, text []byte, late time.Duration,
 		b.WriteByte('\n')
 		w.write(&b)
 	}
-	pcap, err = l.pcap()
-	return pcap, []byte(b.String()), l.wire.late, err
+	return []byte(b.String())
 }
 
 // pcap returns the capture as a file.
@@ -177,7 +198,11 @@ func (l *lab) open() (c, s *sock) {
 }
 
 func (l *lab) serverAddr() netip.AddrPort { return netip.AddrPortFrom(l.server.addr, serverPort) }
-func (l *lab) clientAddr() netip.AddrPort { return netip.AddrPortFrom(l.client.addr, clientPort) }
+func (l *lab) clientAddr() netip.AddrPort { return l.clientAddrAt(clientPort) }
+
+func (l *lab) clientAddrAt(port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(l.client.addr, port)
+}
 
 // exchange sends a request and its response.
 func (l *lab) exchange(c, s *sock) {

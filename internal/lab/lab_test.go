@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,10 +43,8 @@ func TestLab(t *testing.T) {
 	for range 3 {
 		dir := t.TempDir()
 		err := run(dir, again)
-		for _, missing := range []error{fs.ErrPermission, fs.ErrNotExist, unix.EROFS, unix.ENODEV, exec.ErrNotFound} {
-			if errors.Is(err, missing) {
-				t.Skip("needs namespaces, /dev/net/tun, tracefs and iproute2: ", err)
-			}
+		if without(err) {
+			t.Skip("needs namespaces, /dev/net/tun, tracefs and iproute2: ", err)
 		}
 		var failed []string
 		for _, name := range again {
@@ -65,6 +64,40 @@ func TestLab(t *testing.T) {
 	for _, name := range again {
 		t.Run(name, func(t *testing.T) { t.Error(strings.Join(diffs[name], "\n")) })
 	}
+}
+
+// TestRandom plays some random scenarios. Only one that disagrees three times is
+// an error: what a kernel's timers add is not the same every time.
+func TestRandom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: takes some seconds")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root: the lab makes network namespaces")
+	}
+	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+	var out strings.Builder
+	for range 3 {
+		out.Reset()
+		disagree, err := random(&out, "", seeds)
+		if without(err) {
+			t.Skip("needs namespaces, /dev/net/tun, tracefs and iproute2: ", err)
+		}
+		if err == nil {
+			seeds = disagree
+		}
+		if seeds == nil {
+			return
+		}
+	}
+	t.Error(out.String())
+}
+
+// without reports whether the machine lacks what the lab needs.
+func without(err error) bool {
+	return slices.ContainsFunc([]error{fs.ErrPermission, fs.ErrNotExist, unix.EROFS, unix.ENODEV, exec.ErrNotFound}, func(missing error) bool {
+		return errors.Is(err, missing)
+	})
 }
 
 func TestParseChange(t *testing.T) {

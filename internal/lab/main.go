@@ -24,10 +24,26 @@ import (
 func main() {
 	dir := flag.String("o", "", "write captures to this `directory`")
 	only := flag.String("run", "", "make only these captures, separated by commas")
+	n := flag.Int("random", 0, "play `n` random scenarios instead; captures that the tracker and the kernels disagree about are kept")
+	seed := flag.Uint64("seed", 1, "of the first random scenario; the next ones count on")
 	flag.Parse()
-	if *dir == "" || flag.NArg() > 0 {
+	if *dir == "" && *n == 0 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
+	}
+	if *n > 0 {
+		seeds := make([]uint64, *n)
+		for i := range seeds {
+			seeds[i] = *seed + uint64(i)
+		}
+		switch disagree, err := random(os.Stdout, *dir, seeds); {
+		case err != nil:
+			fmt.Fprintln(os.Stderr, "lab:", err)
+			os.Exit(2)
+		case disagree != nil:
+			os.Exit(1)
+		}
+		return
 	}
 	var names []string
 	if *only != "" {
@@ -44,16 +60,11 @@ func run(dir string, names []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	// Two labs would have the same addresses in one trace.
-	lock, err := os.Create(filepath.Join(os.TempDir(), "tcplife-lab.lock"))
+	unlock, err := alone()
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return err
-	}
-	hurry()
+	defer unlock()
 	t, err := newTracer()
 	if err != nil {
 		return err
@@ -99,6 +110,21 @@ func run(dir string, names []string) error {
 		return nil
 	}
 	return readme(dir)
+}
+
+// alone waits until no other lab runs, and puts this one before other work. Two
+// labs would have the same addresses in one trace.
+func alone() (unlock func(), err error) {
+	lock, err := os.Create(filepath.Join(os.TempDir(), "tcplife-lab.lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	hurry()
+	return func() { lock.Close() }, nil
 }
 
 // punctual is how late the wire may be on a busy machine; otherwise the scenario

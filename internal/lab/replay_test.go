@@ -1,19 +1,11 @@
 package main
 
 import (
-	"errors"
-	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"tcplife/decode"
-	"tcplife/decode/capture"
-	"tcplife/track"
 )
 
 const pcaps = "../../testdata/pcaps"
@@ -71,7 +63,7 @@ func replay(t *testing.T, dir, name string, times bool) []string {
 	if ws == nil {
 		t.Fatal("no connections in ", f.Name())
 	}
-	gs, err := tracked(filepath.Join(dir, name+".pcap"))
+	gs, err := trackFile(filepath.Join(dir, name+".pcap"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,68 +73,6 @@ func replay(t *testing.T, dir, name string, times bool) []string {
 		}
 	}
 	return compare(ws, gs)
-}
-
-// tracked returns the connections of a capture file, in order of first frame.
-func tracked(file string) ([]*got, error) {
-	r, err := capture.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	type numbered struct {
-		frame uint64
-		*got
-	}
-	var all []numbered
-	var first capture.Time
-	tr := track.New(track.Config{})
-	tr.Done = func(c *track.Conn) {
-		g := &got{ClosedFirst: c.ClosedFirst().String()}
-		for i, e := range c.Ends() {
-			for j, tn := range e.Transitions() {
-				at := when(tn.Time.Sub(first))
-				if j == 0 {
-					g.Ends[i] = append(g.Ends[i], move{tn.From.String(), at})
-				}
-				g.Ends[i] = append(g.Ends[i], move{tn.To.String(), at})
-			}
-		}
-		addr := func(e *track.End) netip.AddrPort { return netip.AddrPortFrom(e.Addr.IP(), e.Port) }
-		g.Client, g.Server = addr(c.Client()), addr(c.Server())
-		all = append(all, numbered{c.First, g})
-	}
-	d := decode.NewDecoder()
-	for {
-		var p capture.Packet
-		err := r.Next(&p)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if p.Frame == 1 {
-			first = p.Time
-		}
-		switch d.Decode(&p).Kind {
-		case decode.AsSegment:
-			tr.Segment(&d.Segment)
-		case decode.AsICMP:
-			tr.ICMP(&d.ICMP)
-		default:
-			tr.Tick(p.Time, p.Frame)
-		}
-	}
-	tr.Finish()
-	slices.SortStableFunc(all, func(a, b numbered) int {
-		return int(a.frame) - int(b.frame)
-	})
-	var gs []*got
-	for _, n := range all {
-		gs = append(gs, n.got)
-	}
-	return gs, nil
 }
 
 func TestPattern(t *testing.T) {
@@ -184,7 +114,7 @@ closed-first none
 	client, server := ws[0].Client, ws[0].Server
 	const ms = when(time.Millisecond)
 	good := func() *got {
-		return &got{client, server, [2][]move{{{"CLOSED", 0}, {"SYN_SENT", 0}, {"CLOSED", 550 * ms}}, nil}, "none"}
+		return &got{Client: client, Server: server, Ends: [2][]move{{{state: "CLOSED"}, {state: "SYN_SENT"}, {state: "CLOSED", at: 550 * ms}}, nil}, ClosedFirst: "none"}
 	}
 	for _, tt := range []struct {
 		what string
@@ -202,7 +132,7 @@ closed-first none
 		}, "client and server exchanged"},
 		{"a state too many", func() []*got {
 			g := good()
-			g.Ends[1] = []move{{"LISTEN", 0}, {"SYN_RCVD", 0}}
+			g.Ends[1] = []move{{state: "LISTEN"}, {state: "SYN_RCVD"}}
 			return []*got{g}
 		}, "server\n"},
 		{"late", func() []*got {

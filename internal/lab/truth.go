@@ -16,9 +16,11 @@ import (
 type life struct {
 	pair
 	states []stay
-	isn    uint32 // of the SYN that began the connection
-	active bool   // began with its own SYN
-	mini   bool   // has no full socket at the moment
+	isn    uint32    // of the SYN that began the connection
+	active bool      // began with its own SYN
+	mini   bool      // has no full socket at the moment
+	reused bool      // ended when the next one took its place
+	until  time.Time // when the next life of its addresses and ports began; zero: never
 }
 
 // A stay is a state and when it began.
@@ -63,8 +65,8 @@ func (l *lab) lives(h *host, changes []change, offset time.Duration) []*life {
 		write func()
 	}
 	var entries []entry
-	for _, ch := range changes {
-		if ch.local.Addr() != h.addr {
+	for i, ch := range changes {
+		if ch.local.Addr() != h.addr || l.unsent(changes[i:]) || i > 0 && l.unsent(changes[i-1:]) {
 			continue
 		}
 		p, t := pair{ch.local, ch.remote}, time.Unix(0, int64(ch.mono+offset))
@@ -78,7 +80,11 @@ func (l *lab) lives(h *host, changes []change, offset time.Duration) []*life {
 	for _, e := range entries {
 		e.write()
 	}
-	for _, f := range c.all {
+	for i, f := range c.all {
+		next := func(g *life) bool { return g.pair == f.pair }
+		if j := slices.IndexFunc(c.all[i+1:], next); j >= 0 {
+			f.until = c.all[i+1+j].states[0].since
+		}
 		if f.active {
 			f.isn = l.ownISN(h, f)
 		}
@@ -86,9 +92,22 @@ func (l *lab) lives(h *host, changes []change, offset time.Duration) []*life {
 	return c.all
 }
 
+// unsent reports whether the first change is that of a socket whose connect()
+// fails because its addresses and ports are in use: it is in SYN_SENT for no
+// time, and sends nothing.
+func (l *lab) unsent(changes []change) bool {
+	if len(changes) < 2 {
+		return false
+	}
+	a, b := changes[0], changes[1]
+	return a.to == "SYN_SENT" && b.from == "SYN_SENT" && b.to == "CLOSED" &&
+		a.local == b.local && a.remote == b.remote && b.mono-a.mono < 200*time.Microsecond
+}
+
 func (c *chronicle) begin(p pair, state string, t time.Time, active bool) *life {
 	if f := c.now[p]; f != nil && f.mini && !f.over() {
 		f.add("CLOSED", t)
+		f.reused = true
 	}
 	f := &life{pair: p, active: active}
 	if !active {
@@ -173,10 +192,12 @@ func (c *chronicle) seen(s snap) {
 	}
 }
 
-// ownISN returns the number of the SYN with which a host began.
+// ownISN returns the number of the SYN with which a host began, 0 if it got
+// nowhere before the next life of its addresses and ports.
 func (l *lab) ownISN(h *host, f *life) uint32 {
 	for _, g := range l.sent(f.local, f.remote) {
-		if g.from == h && g.tcp.SYN && !g.sent.Before(f.states[0].since.Add(-time.Millisecond)) {
+		if g.from == h && g.tcp.SYN && !g.sent.Before(f.states[0].since.Add(-time.Millisecond)) &&
+			(f.until.IsZero() || g.sent.Before(f.until)) {
 			return g.tcp.Seq
 		}
 	}
@@ -227,7 +248,7 @@ func (l *lab) wants(changes []change, offset time.Duration) []*want {
 			// Two that both sent SYN made one connection (RFC 9293 Figure 7).
 			return n.local == s.remote && n.remote == s.local && (n.isn == s.isn || s.active)
 		})
-		if i < 0 {
+		if i < 0 || again(conns[i].ends[1]) {
 			n := &conn{pair: pair{s.remote, s.local}, isn: s.isn}
 			conns = append(conns, n)
 			i = len(conns) - 1
@@ -243,9 +264,11 @@ func (l *lab) wants(changes []change, offset time.Duration) []*want {
 		}
 		conns = append(conns, &conn{pair: pair{f.src, f.dst}})
 	}
-	for _, n := range conns {
+	for i, n := range conns {
+		repeated := slices.ContainsFunc(conns[:i], func(m *conn) bool { return m.pair == n.pair && m.isn == n.isn })
 		n.first = slices.IndexFunc(l.wire.captured, func(f *frame) bool {
-			return f.flags == "S" && f.tcp.Seq == n.isn && f.src == n.local && f.dst == n.remote
+			return f.flags == "S" && f.tcp.Seq == n.isn && f.src == n.local && f.dst == n.remote &&
+				(!repeated || !f.came.IsZero() && !f.came.Before(n.ends[1][0].states[0].since))
 		})
 		if n.first < 0 {
 			n.first = slices.IndexFunc(l.wire.captured, func(f *frame) bool {
@@ -274,6 +297,14 @@ func (l *lab) wants(changes []change, offset time.Duration) []*want {
 	return ws
 }
 
+// again reports whether a server had more than a request for a SYN. If it has
+// another one, the SYN that came was a copy, and began a new connection.
+func again(lives []*life) bool {
+	return slices.ContainsFunc(lives, func(f *life) bool {
+		return slices.ContainsFunc(f.states, func(s stay) bool { return s.state == "ESTABLISHED" })
+	})
+}
+
 // shownWithin is how long before or after a transition a segment shows it, on a
 // wire that takes no time: the kernel delays an ACK by up to 40 ms.
 const shownWithin = 60 * time.Millisecond
@@ -298,8 +329,12 @@ func (l *lab) pattern(w *want, name string, lives []*life) (pattern, []when) {
 		}
 	}
 	var all []stay
+	var of []*life
 	for _, f := range lives {
 		all = append(all, f.states...)
+		for range f.states {
+			of = append(of, f)
+		}
 	}
 	var p pattern
 	var at []when
@@ -307,24 +342,27 @@ func (l *lab) pattern(w *want, name string, lives []*life) (pattern, []when) {
 		if i+1 < len(all) && all[i+1].since.Before(begin) {
 			continue
 		}
-		if s.since.After(end) {
+		if s.since.After(end) || !l.over.IsZero() && s.since.After(l.over) {
 			break
 		}
 		note := func(format string, args ...any) {
 			w.Notes = append(w.Notes, name+": "+fmt.Sprintf(format, args...))
 		}
 		state, t := s.state, never
-		if near(lives[0].pair, s, frames, w.Within) {
+		if l.near(of[i], s, frames, w.Within) {
 			t = when(s.since.Sub(first))
 		}
 		switch {
 		case i+1 < len(all) && !l.came(lives[0].pair, s.since, all[i+1].since) &&
-			(state == "FIN_WAIT_2" && all[i+1].state == "TIME_WAIT" ||
+			(state == "FIN_WAIT_2" && (all[i+1].state == "TIME_WAIT" || all[i+1].state == "CLOSED") ||
 				state == "ESTABLISHED" && all[i+1].state == "CLOSE_WAIT"):
 			note("%s lasts %v, within one segment", state, all[i+1].since.Sub(s.since).Round(time.Microsecond))
 			state += "?"
 		case s.since.Before(begin):
-		case !shown(lives[0].pair, s, frames, w.Within):
+		case state == "CLOSED" && of[i].reused:
+			note("whether CLOSED comes before the next connection is a matter of words")
+			state += "?"
+		case !l.shown(of[i], s, frames, w.Within):
 			note("%s"+silent+"%v of it", state, w.Within)
 			state += "?"
 		}
@@ -350,26 +388,53 @@ var acts = map[string]string{
 	"CLOSE_WAIT": ".", "CLOSING": ".", "TIME_WAIT": ".",
 }
 
-// near reports whether a captured segment near a transition shows it.
-func near(p pair, s stay, frames []*frame, within time.Duration) bool {
-	flag := acts[s.state]
-	return slices.ContainsFunc(frames, func(f *frame) bool {
-		return f.caught.Sub(s.since).Abs() <= within && (flag == "" || f.acts(p, flag))
+// act returns the flag of the segment with which the end enters a state, or "".
+func (f *life) act(s stay) string {
+	if s.state == "ESTABLISHED" && f.active {
+		return "."
+	}
+	return acts[s.state]
+}
+
+// near reports whether a captured segment near a transition shows it: one of the
+// end's own with the flag that tells the state or, where none does, the one that
+// came to the end and moved it, or the RST with which it closed.
+func (l *lab) near(f *life, s stay, frames []*frame, within time.Duration) bool {
+	flag := f.act(s)
+	promptly := 5*time.Millisecond + l.wire.late
+	return slices.ContainsFunc(frames, func(g *frame) bool {
+		switch {
+		case !f.until.IsZero() && (g.dst == f.local && g.came.After(f.until) || g.src == f.local && g.sent.After(f.until)):
+			return false // the next connection's
+		case flag != "":
+			return g.shows(f, s) && g.caught.Sub(s.since).Abs() <= within
+		case g.src == f.local:
+			return g.from != nil && strings.Contains(g.flags, "R") && g.sent.Sub(s.since).Abs() <= promptly
+		}
+		return g.came.Sub(s.since).Abs() <= promptly
 	})
 }
 
 // shown reports whether a captured segment shows a transition: one near it or, if
-// the end enters the state with a segment of its own, any such segment later.
-func shown(p pair, s stay, frames []*frame, within time.Duration) bool {
-	return near(p, s, frames, within) || slices.ContainsFunc(frames, func(f *frame) bool {
-		flag := acts[s.state]
-		return flag != "" && f.acts(p, flag) && f.caught.After(s.since.Add(-within))
+// the end enters the state with a segment of its own, any such segment later,
+// until the next connection begins.
+func (l *lab) shown(f *life, s stay, frames []*frame, within time.Duration) bool {
+	return l.near(f, s, frames, within) || slices.ContainsFunc(frames, func(g *frame) bool {
+		return f.act(s) != "" && g.shows(f, s) && (f.until.IsZero() || g.sent.Before(f.until))
 	})
 }
 
-// acts reports whether a frame is the local end's own, with a flag.
-func (f *frame) acts(p pair, flag string) bool {
-	return f.from != nil && f.src == p.local && strings.Contains(f.flags, flag)
+// shows reports whether a frame is the end's own, sent after it entered a state,
+// with the flag of that. An acknowledgment in a RST tells nothing.
+func (f *frame) shows(e *life, s stay) bool {
+	flag := e.act(s)
+	// What a minisock sends may leave before the snapshot that has it.
+	slack := 100 * time.Microsecond
+	if s.state == "SYN_RCVD" || s.state == "TIME_WAIT" {
+		slack = 2 * time.Millisecond
+	}
+	return f.from != nil && f.src == e.local && strings.Contains(f.flags, flag) && (s.state != "SYN_SENT" || f.flags == "S") && s.since.Sub(f.sent) <= slack &&
+		(flag != "." || !strings.Contains(f.flags, "R"))
 }
 
 // closedFirst is "both" if both ends entered FIN_WAIT_1, else the end that did,

@@ -67,6 +67,7 @@ type fate struct {
 	hold   time.Duration // longer before the capture point
 	slow   time.Duration // longer behind the capture point
 	copies int           // further copies, each 2 ms later
+	again  time.Duration // a copy as much later; 0: none
 }
 
 // A place is where a frame is lost.
@@ -272,14 +273,20 @@ func (w *wire) enter(f *frame) {
 	if w.mtu > 0 && f.src.Addr().Is4() {
 		f.packets = fragment(f.packets[0], w.mtu)
 	}
-	for n := range ft.copies + 1 {
+	send := func(later time.Duration) {
 		g := *f
-		w.at(w.near[i]+ft.hold+time.Duration(n)*2*time.Millisecond, func() {
+		w.at(w.near[i]+ft.hold+later, func() {
 			w.capture(&g)
 			if ft.lost == nowhere && g.to != nil {
 				w.at(w.near[1-i]+ft.slow, func() { w.deliver(&g) })
 			}
 		})
+	}
+	for n := range ft.copies + 1 {
+		send(time.Duration(n) * 2 * time.Millisecond)
+	}
+	if ft.again > 0 {
+		send(ft.again)
 	}
 }
 
@@ -333,11 +340,7 @@ type forged struct {
 
 // forge puts a segment on the wire at the capture point.
 func (w *wire) forge(s forged) {
-	eth := &layers.Ethernet{SrcMAC: gatewayMAC[:], DstMAC: gatewayMAC[:], EthernetType: layers.EthernetTypeIPv4}
-	ip := &layers.IPv4{
-		Version: 4, TTL: 61, Protocol: layers.IPProtocolTCP, Id: 1,
-		SrcIP: s.src.Addr().AsSlice(), DstIP: s.dst.Addr().AsSlice(),
-	}
+	eth, ip := network(s.src.Addr(), s.dst.Addr(), layers.IPProtocolTCP)
 	has := func(c string) bool { return strings.Contains(s.flags, c) }
 	tcp := &layers.TCP{
 		SrcPort: layers.TCPPort(s.src.Port()), DstPort: layers.TCPPort(s.dst.Port()),
@@ -350,23 +353,69 @@ func (w *wire) forge(s forged) {
 			OptionData: []byte{byte(s.tsval >> 24), byte(s.tsval >> 16), byte(s.tsval >> 8), byte(s.tsval), 0, 0, 0, 0},
 		})
 	}
-	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
+	if err := tcp.SetNetworkLayerForChecksum(ip.(gopacket.NetworkLayer)); err != nil {
 		panic(err)
 	}
+	data := serialize(eth, ip, tcp, gopacket.Payload(strings.Repeat("y", s.size)))
+	if s.bad {
+		n := 14 + 20
+		if s.src.Addr().Is6() {
+			n = 14 + 40
+		}
+		data[n+16] ^= 0x55
+	}
+	w.insert(data, s.dst.Addr())
+}
+
+// network returns the headers below the transport's of what the lab makes itself.
+func network(src, dst netip.Addr, proto layers.IPProtocol) (eth, ip gopacket.SerializableLayer) {
+	e := &layers.Ethernet{SrcMAC: gatewayMAC[:], DstMAC: gatewayMAC[:], EthernetType: layers.EthernetTypeIPv4}
+	if src.Is6() {
+		e.EthernetType = layers.EthernetTypeIPv6
+		return e, &layers.IPv6{
+			Version: 6, HopLimit: 61, NextHeader: proto, SrcIP: src.AsSlice(), DstIP: dst.AsSlice(),
+		}
+	}
+	return e, &layers.IPv4{
+		Version: 4, TTL: 61, Protocol: proto, Id: 1, SrcIP: src.AsSlice(), DstIP: dst.AsSlice(),
+	}
+}
+
+func serialize(l ...gopacket.SerializableLayer) []byte {
 	b := gopacket.NewSerializeBuffer()
 	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	payload := gopacket.Payload(strings.Repeat("y", s.size))
-	if err := gopacket.SerializeLayers(b, opts, eth, ip, tcp, payload); err != nil {
+	if err := gopacket.SerializeLayers(b, opts, l...); err != nil {
 		panic(err)
 	}
-	data := b.Bytes()
-	if s.bad {
-		data[14+20+16] ^= 0x55
-	}
+	return b.Bytes()
+}
+
+// unreachable puts a router's ICMP destination unreachable on the wire at the
+// capture point, to the IPv4 host whose packet it quotes.
+func (w *wire) unreachable(quoted *frame, code uint8) {
+	router := netip.AddrFrom4([4]byte{203, 0, 113, 1})
+	eth, ip := network(router, quoted.src.Addr(), layers.IPProtocolICMPv4)
+	icmp := &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeDestinationUnreachable, code)}
+	packet := quoted.packets[0][14:]
+	w.insert(serialize(eth, ip, icmp, gopacket.Payload(packet[:min(len(packet), 28)])), quoted.src.Addr())
+}
+
+// repeat puts a copy of the nth captured frame on the wire at the capture point.
+func (w *wire) repeat(n int) {
+	w.do(func() {
+		f := *w.captured[n]
+		w.busy.Store(time.Now().UnixNano())
+		w.capture(&f)
+		w.at(w.near[w.index(f.to)], func() { w.deliver(&f) })
+	})
+}
+
+// insert puts a frame of the lab's own on the wire at the capture point.
+func (w *wire) insert(data []byte, dst netip.Addr) {
 	f := parse(data)
 	f.sent = time.Now()
 	for _, h := range w.hosts {
-		if h.addr == s.dst.Addr() {
+		if h.addr == dst {
 			f.to = h
 		}
 	}
