@@ -100,6 +100,10 @@ var keywords = func() map[string]bool {
 	return m
 }()
 
+// Keyword reports whether a word is one of tcpdump's language, understood here or not. That tells an expression from the
+// name of a file.
+func Keyword(word string) bool { return keywords[word] }
+
 // unsupported are the keywords of tcpdump that are refused, with the reason.
 var unsupported = func() map[string]string {
 	m := map[string]string{}
