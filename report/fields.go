@@ -193,6 +193,7 @@ func (s *scratch) capture(e encoder, c *Capture) {
 	e.uint("one_sided", c.OneSided)
 	e.uint("gaps", c.Gaps)
 	e.uint("duplicates", c.Duplicates)
+	e.uint("filtered", c.Filtered)
 	e.open("skipped")
 	for _, k := range c.Skipped {
 		e.uint(k.Reason, k.Packets)
@@ -224,7 +225,9 @@ func (s *scratch) summary(e encoder, m *Summary) {
 	e.uint("packets", m.Packets)
 	e.uint("bytes", m.Bytes)
 	span(e, m.Packets > 0, m.First, m.Last)
+	e.uint("filtered", m.Filtered)
 	e.uint("connections", m.Connections)
+	e.uint("connections_left_out", m.LeftOut)
 	e.uint("segments", m.Segments)
 	e.uint("payload_bytes", m.PayloadBytes)
 	e.uint("retransmits", m.Retransmits)

@@ -57,6 +57,9 @@ func describe(c *Capture) string {
 	if c.Packets > 0 {
 		fmt.Fprintf(&b, ", %s, %s", octets(c.Bytes)+"B", interval(c.First.UTC(), c.Last.UTC()))
 	}
+	if c.Filtered > 0 {
+		fmt.Fprintf(&b, "; %s filtered out", digits(c.Filtered))
+	}
 	for i, k := range c.Skipped {
 		sep := ", "
 		if i == 0 {
@@ -108,6 +111,9 @@ func (s *overview) totals(m *Summary) {
 		s.wrap("", "  ", line)
 	}
 	line := count(m.Connections, "connection")
+	if m.LeftOut > 0 {
+		line = fmt.Sprintf("%s of %s shown", digits(m.Connections), count(m.Connections+m.LeftOut, "connection"))
+	}
 	sep := ": "
 	for o, n := range m.Outcomes {
 		if n > 0 {

@@ -73,6 +73,7 @@ type Capture struct {
 	OneSided    uint64 // connections of which one end was never seen to send
 	Gaps        uint64 // times that segments were acknowledged which were not captured
 	Duplicates  uint64 // segments captured twice
+	Filtered    uint64 // packets that were not wanted
 	Skipped     []Skipped
 	Warnings    []string
 }

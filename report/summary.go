@@ -82,6 +82,8 @@ type Summary struct {
 	Outcomes            [numOutcomes]uint64
 	States              [2][numStates]uint64 // where clients and servers were at the end of their record
 	ByRule              map[string]uint64    // findings
+	LeftOut             uint64               // connections that were not asked for and are in none of these
+	Filtered            uint64               // packets that were not wanted
 	Skipped             uint64               // packets that are no TCP segment
 	Warnings            uint64
 
@@ -208,6 +210,7 @@ func (m *Summary) Capture(c *Capture) {
 	}
 	m.Packets += c.Packets
 	m.Bytes += c.Bytes
+	m.Filtered += c.Filtered
 	for _, s := range c.Skipped {
 		m.Skipped += s.Packets
 	}

@@ -19,6 +19,7 @@ type analysis struct {
 	checker  *anomaly.Checker
 	sink     report.Sink
 	options  capture.Options
+	filter   packetFilter
 	separate bool                                                               // every file is an observation of its own
 	fail     func(string)                                                       // told of every input that was not read to its end
 	warn     func(string)                                                       // nil: warnings are dropped
@@ -191,9 +192,20 @@ func (a *analysis) ended(name string, in *input, info capture.Info, err error) {
 // packets feeds the tracker with what the merge yields.
 func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decode.Decoder, t *track.Tracker) {
 	var pkt capture.Packet
-	for !a.over() && m.Next(&pkt) == nil {
+	for begun := false; !a.over() && m.Next(&pkt) == nil; begun = true {
+		if !begun {
+			a.filter.begin(pkt.Time)
+		}
+		if a.progress != nil {
+			a.progress.packets.Add(1)
+		}
 		in := &inputs[fileOf(pkt.Frame)-first]
 		in.Count(&pkt)
+		if !a.wants(&pkt) {
+			in.Filtered++
+			t.AddTick(a.filter.clock(pkt.Time), pkt.Frame)
+			continue
+		}
 		res := d.Decode(&pkt)
 		in.remarks[res.Remark]++
 		switch res.Kind {
@@ -206,10 +218,18 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 			in.skipped[res.Skip]++
 			t.AddTick(pkt.Time, pkt.Frame)
 		}
-		if a.progress != nil {
-			a.progress.packets.Add(1)
-		}
 	}
+}
+
+// wants reports whether the packet is looked at, and tells where that cannot be told.
+func (a *analysis) wants(pkt *capture.Packet) bool {
+	ok, err := a.filter.wants(pkt)
+	if err != nil {
+		_, frame := capture.SplitFrame(pkt.Frame)
+		a.fail(fmt.Sprintf("%s: frame %d: %v", a.inputs.Name(pkt.Frame), frame, err))
+		a.failed = true
+	}
+	return ok
 }
 
 // close writes the summary, and what the sink still holds.

@@ -24,6 +24,9 @@ is corrected in the line of that segment. Numbers are relative to the first of
 each end. After the states come the frame number and what is noteworthy:
 retransmission, keep-alive, zero-window and so on.
 
+Connections are counted (ID) in the packets that are looked at, so a filter, --since
+and --until must be as they were for the report.
+
 The ladder is in the notation of the project's own test scripts.`
 
 func newExplain() *cobra.Command {
@@ -32,7 +35,7 @@ func newExplain() *cobra.Command {
 		rootFlags
 	}
 	cmd := &cobra.Command{
-		Use:     "explain FILE... --conn ID",
+		Use:     "explain FILE... [FILTER] --conn ID",
 		Short:   "Print one connection segment by segment, with both ends' states",
 		Long:    explainLong,
 		Example: "  tcplife explain web.pcap --conn 17\n  tcplife explain web.pcap -c 17 --color always | less -R",
@@ -42,7 +45,7 @@ func newExplain() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, files []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.conn == 0 {
 				return errors.New("--conn: which connection? tcplife FILE lists their IDs")
 			}
@@ -53,28 +56,33 @@ func newExplain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return explain(cmd, files, f.conn, f.separate, track.Config{TimeWait: f.timeWait}, color)
+			files, filter, err := f.packets.take(cmd, args)
+			if err != nil {
+				return err
+			}
+			return explain(cmd, files, f.conn, &analysis{
+				config:   track.Config{TimeWait: f.timeWait},
+				filter:   filter,
+				separate: f.separate,
+			}, color)
 		},
 	}
 	fs := cmd.Flags()
 	fs.Uint64VarP(&f.conn, "conn", "c", 0, "`ID` of the connection, as the report of the same files has it")
+	f.packets.add(cmd)
 	separateFlag(cmd, &f.separate)
 	timeWaitFlag(cmd, &f.timeWait)
 	colorFlag(cmd, &f.color)
 	return cmd
 }
 
-// explain prints the connection of that id, counted as the main command counts.
-func explain(cmd *cobra.Command, args []string, id uint64, separate bool, config track.Config, color bool) error {
+// explain prints the connection of that id, counted as the main command counts, with
+// an analysis that is set up but for where its results go.
+func explain(cmd *cobra.Command, args []string, id uint64, a *analysis, color bool) error {
 	l := &ladder{want: id}
-	a := &analysis{
-		config:   config,
-		checker:  anomaly.NewChecker(anomaly.All),
-		sink:     l,
-		separate: separate,
-		observe:  l.observe,
-		enough:   func() bool { return l.found },
-	}
+	a.checker = anomaly.NewChecker(anomaly.All)
+	a.sink, a.observe = l, l.observe
+	a.enough = func() bool { return l.found }
 	a.tell(cmd.ErrOrStderr(), true)
 	files := a.expand(args)
 	if len(files) == 0 {

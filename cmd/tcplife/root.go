@@ -27,6 +27,11 @@ A file is pcap or pcapng, as it is or compressed by gzip, zstd, xz, lz4 or bzip2
 one observation, merged by time, in which a connection may go on from file to
 file. A file that has a command's name is given with its directory, as in ./rules.
 
+FILTER is tcpdump's language, in one argument or several. It begins at the first
+argument that names no file and has one of its words, such as port or not; -- before
+it removes all doubt. Only the packets that it wants are analysed, and connections
+are counted (ID) in these.
+
 Exit status: 0 analysed; 2 wrong usage, or an input that could not be read to its
 end. What could be read is reported all the same.
 
@@ -35,6 +40,7 @@ output is no terminal.`
 
 const rootExample = `  tcplife web.pcap                       a table, those with findings first
   tcplife -f summary *.pcap              totals only
+  tcplife web.pcap 'port 443 and host 10.0.0.1'
   tcplife -f jsonl web.pcap | jq -c 'select(.type=="connection") | .client.state'
   tcpdump -w - tcp | tcplife -           what tcpdump writes
   tcplife -f jsonl --follow now.pcap     a file that tcpdump is still writing
@@ -49,6 +55,7 @@ type rootFlags struct {
 	color      string
 	timeWait   time.Duration
 	limit      int
+	packets    packetFlags
 	separate   bool
 	follow     bool
 	quiet      bool
@@ -61,7 +68,7 @@ var extra []*cobra.Command
 func newRoot() *cobra.Command {
 	var f rootFlags
 	cmd := &cobra.Command{
-		Use:     "tcplife FILE...",
+		Use:     "tcplife FILE... [FILTER]",
 		Short:   "Tell the life of every TCP connection in capture files",
 		Long:    rootLong,
 		Example: rootExample,
@@ -82,6 +89,7 @@ func newRoot() *cobra.Command {
 	fs.StringVarP(&f.format, "format", "f", report.Formats()[0], oneOf("format of the report", report.Formats()))
 	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
 	fs.IntVarP(&f.limit, "limit", "n", 100, "show at most `N` connections in the table; 0: all")
+	f.packets.add(cmd)
 	separateFlag(cmd, &f.separate)
 	fs.BoolVar(&f.follow, "follow", false, "at the end of the file wait for what is still written to it, until interrupted")
 	timeWaitFlag(cmd, &f.timeWait)
@@ -147,9 +155,14 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.limit < 0 {
 		return fmt.Errorf("--limit %d: negative", f.limit)
 	}
+	args, filter, err := f.packets.take(cmd, args)
+	if err != nil {
+		return err
+	}
 	a := &analysis{
 		config:   track.Config{TimeWait: f.timeWait},
 		checker:  anomaly.NewChecker(anomaly.All),
+		filter:   filter,
 		separate: f.separate,
 	}
 	stderr := cmd.ErrOrStderr()
@@ -191,7 +204,7 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if a.progress != nil {
 		a.progress.stop()
 	}
-	if a.failed && a.summary.Captures == 0 && a.writeErr == nil {
+	if a.failed && (a.summary.Captures == 0 || a.filter.useless()) && a.writeErr == nil {
 		return errTold // there is nothing to report on
 	}
 	if err := a.close(); err != nil {
