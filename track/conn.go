@@ -221,6 +221,7 @@ type Conn struct {
 // fit into a smallConn.
 type rareConn struct {
 	crossed bool // both ends sent SYN
+	evicted bool // it had to make room
 	reused  bool // a newer incarnation took its addresses and ports
 	hasRST  bool
 	hasICMP bool

@@ -27,6 +27,7 @@ type store struct {
 	lones  flowtable.Arena[loneSYN]
 
 	scratch *Conn
+	hands   [3]int    // where eviction goes on, by size
 	small   smallConn // a place to pack into
 }
 

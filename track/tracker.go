@@ -13,6 +13,10 @@ import (
 // Config sets how connections are tracked. The zero value means the defaults.
 type Config struct {
 	TimeWait time.Duration // 2MSL; 0 means 60 s, as Linux has it
+	// MaxBytes is how much memory connections may take, about; 0 means any. When
+	// it is reached, those that are idle for long are evicted: their records are
+	// closed as they are.
+	MaxBytes int
 }
 
 // timeWaitLinux is TCP_TIMEWAIT_LEN of Linux; RFC 9293 §3.4.2 would have 4 minutes.
@@ -29,6 +33,7 @@ type Tracker struct {
 	Observe func(*Conn, *decode.Segment, Notes)
 
 	timeWait time.Duration
+	limit    int
 	clock    capture.Time  // never goes back
 	skew     time.Duration // what steps back of the captured times lie behind it
 	behind   int           // frames in a row that were
@@ -42,7 +47,7 @@ type Tracker struct {
 
 // New returns a Tracker.
 func New(cfg Config) *Tracker {
-	t := &Tracker{timeWait: cfg.TimeWait, store: newStore()}
+	t := &Tracker{timeWait: cfg.TimeWait, limit: cfg.MaxBytes, store: newStore()}
 	if t.timeWait == 0 {
 		t.timeWait = timeWaitLinux
 	}
@@ -124,6 +129,7 @@ func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
 		if mirrored {
 			return
 		}
+		t.makeRoom()
 		t.lastID++
 		c := t.store.scratch
 		c.recycle()
@@ -411,6 +417,8 @@ func (t *Tracker) finish(c *Conn) {
 func (c *Conn) reason() EndReason {
 	_, reset := c.Reset()
 	switch {
+	case c.evicted:
+		return Evicted
 	case c.ends[0].isOver() && c.ends[1].isOver():
 	case c.reused:
 		return Reused
