@@ -20,6 +20,7 @@ type analysis struct {
 	sink     report.Sink
 	options  capture.Options
 	filter   packetFilter
+	only     selection
 	separate bool                                                               // every file is an observation of its own
 	fail     func(string)                                                       // told of every input that was not read to its end
 	warn     func(string)                                                       // nil: warnings are dropped
@@ -133,6 +134,10 @@ func (a *analysis) observation(files []string, first int) {
 		conn.VLAN, conn.Tunnel = ctx.VLANs, ctx.Tunnel
 		a.lastID = max(a.lastID, conn.ID)
 		in.Add(c)
+		if !a.only.wants(&conn) {
+			a.summary.LeftOut++
+			return
+		}
 		a.summary.Connection(&conn)
 		a.writeErr = a.sink.Connection(&conn)
 	}
@@ -230,6 +235,16 @@ func (a *analysis) wants(pkt *capture.Packet) bool {
 		a.failed = true
 	}
 	return ok
+}
+
+// missing tells which connections were asked for that do not exist.
+func (a *analysis) missing() {
+	for _, id := range a.only.conns {
+		if id > a.lastID && !a.over() {
+			a.fail(fmt.Sprintf("no connection %d: the files hold %d", id, a.lastID))
+			a.failed = true
+		}
+	}
 }
 
 // close writes the summary, and what the sink still holds.

@@ -32,6 +32,10 @@ argument that names no file and has one of its words, such as port or not; -- be
 it removes all doubt. Only the packets that it wants are analysed, and connections
 are counted (ID) in these.
 
+--conn, --state, --rule, --host and --port choose connections for the report, when all
+packets have been looked at. Those that meet every one are shown; of several values
+of one, separated by commas or with the flag repeated, any will do.
+
 Exit status: 0 analysed; 2 wrong usage, or an input that could not be read to its
 end. What could be read is reported all the same.
 
@@ -41,6 +45,7 @@ output is no terminal.`
 const rootExample = `  tcplife web.pcap                       a table, those with findings first
   tcplife -f summary *.pcap              totals only
   tcplife web.pcap 'port 443 and host 10.0.0.1'
+  tcplife --state CLOSE_WAIT web.pcap    who leaks sockets
   tcplife -f jsonl web.pcap | jq -c 'select(.type=="connection") | .client.state'
   tcpdump -w - tcp | tcplife -           what tcpdump writes
   tcplife -f jsonl --follow now.pcap     a file that tcpdump is still writing
@@ -56,6 +61,7 @@ type rootFlags struct {
 	timeWait   time.Duration
 	limit      int
 	packets    packetFlags
+	only       selectionFlags
 	separate   bool
 	follow     bool
 	quiet      bool
@@ -90,6 +96,7 @@ func newRoot() *cobra.Command {
 	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
 	fs.IntVarP(&f.limit, "limit", "n", 100, "show at most `N` connections in the table; 0: all")
 	f.packets.add(cmd)
+	f.only.add(cmd)
 	separateFlag(cmd, &f.separate)
 	fs.BoolVar(&f.follow, "follow", false, "at the end of the file wait for what is still written to it, until interrupted")
 	timeWaitFlag(cmd, &f.timeWait)
@@ -159,10 +166,15 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	only, err := f.only.selection()
+	if err != nil {
+		return err
+	}
 	a := &analysis{
 		config:   track.Config{TimeWait: f.timeWait},
 		checker:  anomaly.NewChecker(anomaly.All),
 		filter:   filter,
+		only:     only,
 		separate: f.separate,
 	}
 	stderr := cmd.ErrOrStderr()
@@ -201,6 +213,7 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 		defer a.progress.stop()
 	}
 	a.run(files)
+	a.missing()
 	if a.progress != nil {
 		a.progress.stop()
 	}

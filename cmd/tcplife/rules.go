@@ -20,9 +20,7 @@ what the rule looks for, the usual cause, and when it is harmless or silent.`,
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			if len(args) == 0 {
-				for _, r := range anomaly.All {
-					names = append(names, r.Name+"\t"+r.Title())
-				}
+				names = ruleCompletions()
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
