@@ -593,6 +593,33 @@ func TestContextUnknown(t *testing.T) {
 	}
 }
 
+// TestICMPNames holds each name to one error of a family.
+func TestICMPNames(t *testing.T) {
+	for k, name := range icmpNames {
+		if typ, code, ok := ICMPCode(k.v6, name); !ok || typ != k.typ || code != k.code {
+			t.Errorf("%s is of type %d, code %d, and type %d, code %d", name, k.typ, k.code, typ, code)
+		}
+	}
+	for _, test := range []struct {
+		v6        bool
+		typ, code uint8
+		want      string
+	}{
+		{false, 3, 3, "port-unreachable"},
+		{true, 1, 4, "port-unreachable"},
+		{false, 3, 99, "unreachable"},
+		{true, 1, 99, "unreachable"},
+		{true, 2, 1, "too-big"},
+		{false, 11, 2, "time-exceeded"},
+		{true, 3, 2, "time-exceeded"},
+		{false, 99, 0, "unknown"},
+	} {
+		if got := ICMPName(test.v6, test.typ, test.code); got != test.want {
+			t.Errorf("type %d, code %d: %s, want %s", test.typ, test.code, got, test.want)
+		}
+	}
+}
+
 func TestICMP(t *testing.T) {
 	segment := serialize(testIP4(6), testTCP(), octets("payload"))
 	segment6 := serialize(testIP6(6), testTCP(), octets("payload"))

@@ -18,6 +18,9 @@ func (t *Tracker) ICMP(e *decode.ICMPError) {
 	t.save(newest, nil)
 }
 
+// Name returns the error's name, such as "port-unreachable".
+func (n *ICMPNote) Name() string { return decode.ICMPName(n.V6, n.Type, n.Code) }
+
 // quote notes the error with the incarnation that it quotes, of those of which c
 // is the newest.
 func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
@@ -34,6 +37,9 @@ func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 		if unreachable(e) && e.Seq == snd.iss && (snd.state == SynSent || snd.state == SynReceived && (c.crossed || endsRequest(e))) {
 			c.put(snd, cover{icmp: true}, cause{e.Time, e.Frame, Received})
 			t.settle(c)
+		}
+		if t.ObserveICMP != nil {
+			t.ObserveICMP(c, e)
 		}
 		return
 	}

@@ -31,6 +31,9 @@ type Tracker struct {
 	// Observe, if set, is called after each segment with the connection that it
 	// was counted in, and what is noteworthy about it.
 	Observe func(*Conn, *decode.Segment, Notes)
+	// ObserveICMP, if set, is called after each ICMP error with the connection of
+	// which it quotes a segment.
+	ObserveICMP func(*Conn, *decode.ICMPError)
 
 	timeWait time.Duration
 	limit    int

@@ -48,9 +48,9 @@ func (s *Script) Events(isnA, isnB uint32) []Event {
 			e.Segment.HasIPID = src.Addr().Is4() && st.seg.id != 0
 			e.Segment.Wire = uint32(len(s.frame(st, isnA, isnB)))
 		case st.icmp != nil:
-			tc, v6 := st.icmp.typeCode(src.Addr())
+			typ, code, v6 := st.icmp.typeCode(src.Addr())
 			e.ICMP = &decode.ICMPError{
-				Time: e.Time, Frame: e.Frame, From: addr(st.icmp.sender(src.Addr())), V6: v6, Type: tc[0], Code: tc[1],
+				Time: e.Time, Frame: e.Frame, From: addr(st.icmp.sender(src.Addr())), V6: v6, Type: typ, Code: code,
 				Src: addr(dst.Addr()), SrcPort: dst.Port(), Dst: addr(src.Addr()), DstPort: src.Port(),
 				Seq: peer + uint32(st.icmp.seq),
 			}
@@ -96,11 +96,11 @@ func (g *segment) decoded(isn, peer uint32) *decode.Segment {
 	return d
 }
 
-func (e *icmp) typeCode(end netip.Addr) (tc [2]uint8, v6 bool) {
-	if end.Is4() {
-		return ICMP[e.name].V4, false
-	}
-	return ICMP[e.name].V6, true
+// typeCode returns type and code of the error, in the family of the ends.
+func (e *icmp) typeCode(end netip.Addr) (typ, code uint8, v6 bool) {
+	v6 = !end.Is4()
+	typ, code, _ = decode.ICMPCode(v6, e.name) // check has seen that there is one
+	return typ, code, v6
 }
 
 func (e *icmp) sender(other netip.Addr) netip.Addr {
@@ -168,15 +168,15 @@ func (s *Script) frame(st *Step, isnA, isnB uint32) []byte {
 	case st.icmp != nil:
 		quoted := &segment{flags: decode.SYN, seq: st.icmp.seq, wnd: 64240, ttl: 60}
 		quote := gopacket.Payload(quoted.frame(dst, src, peer, isn)[ethernetLen : ethernetLen+ipLen(dst.Addr())+20])
-		tc, v6 := st.icmp.typeCode(src.Addr())
+		typ, code, v6 := st.icmp.typeCode(src.Addr())
 		from := st.icmp.sender(src.Addr())
 		if v6 {
 			unused := gopacket.Payload(make([]byte, 4))
 			return serialize(from, dst.Addr(), 0, 64, layers.IPProtocolICMPv6,
-				&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(tc[0], tc[1])}, unused, quote)
+				&layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, code)}, unused, quote)
 		}
 		return serialize(from, dst.Addr(), 0, 64, layers.IPProtocolICMPv4,
-			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(tc[0], tc[1])}, quote)
+			&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(typ, code)}, quote)
 	}
 	discard := layers.UDPPort(9) // RFC 863
 	return serialize(src.Addr(), dst.Addr(), 0, 64, layers.IPProtocolUDP, &layers.UDP{SrcPort: discard, DstPort: discard})

@@ -33,7 +33,8 @@
 //     cut (captured up to the end of the fixed TCP header).
 //   - "icmp host-unreachable quoting 0 from 203.0.113.1" is an ICMP error to the end
 //     that the arrow points to, about its segment with that number; without from
-//     it comes from the other end. The names are in [ICMP].
+//     it comes from the other end. The names are those of
+//     [decode.ICMPName].
 //   - A frame in parentheses belongs to no connection (it is UDP) and moves the
 //     clock only. "(end of capture)" is the last line; its states are those that
 //     stand when nothing more can come.
@@ -51,6 +52,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tcplife/decode"
 )
 
 // The endpoints of a script that names none.
@@ -184,6 +187,11 @@ func (s *Script) check(st *Step) error {
 	}
 	if st.icmp != nil && st.icmp.from.IsValid() && st.icmp.from.Is4() != s.A.Addr().Is4() {
 		return fmt.Errorf("%v has no route to the ends", st.icmp.from)
+	}
+	if st.icmp != nil {
+		if _, _, ok := decode.ICMPCode(!s.A.Addr().Is4(), st.icmp.name); !ok {
+			return fmt.Errorf("not the name of an ICMP error: %q", st.icmp.name)
+		}
 	}
 	if st.seg != nil && st.seg.id != 0 && !s.A.Addr().Is4() {
 		return errors.New("no identification in IPv6")

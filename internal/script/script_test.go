@@ -65,6 +65,7 @@ func TestParseErrors(t *testing.T) {
 		{"0 S 0:0(0)", `line 1: neither arrow nor parenthesis: "0:0(0)"`},
 		{"0 (2MSL", `line 1: parenthesis not closed: "(2MSL"`},
 		{"0 <-- icmp teapot quoting 0", `line 1: not the name of an ICMP error: "teapot"`},
+		{"A [2001:db8::1]:1\nB [2001:db8::2]:1\n0 <-- icmp host-unknown quoting 0", `line 3: not the name of an ICMP error: "host-unknown"`},
 		{"0 <-- icmp prohibited", `line 1: not an ICMP error: "icmp prohibited"`},
 		{"0 <-- icmp prohibited quoting 0 from 2001:db8::1", "line 1: 2001:db8::1 has no route to the ends"},
 		{"A 192.0.2.1", `line 1: not an ip:port`},
