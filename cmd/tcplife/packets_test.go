@@ -56,6 +56,27 @@ func TestFilterOnly(t *testing.T) {
 	}
 }
 
+// TestManyLinkTypes: pcapng may have as many as it likes; a few are told, each once.
+func TestManyLinkTypes(t *testing.T) {
+	p := packetFilter{expr: "port 80"}
+	told := 0
+	for i := range uint32(2000) {
+		ok, err := p.wants(&capture.Packet{LinkType: 1000 + i%1000, Data: make([]byte, 60), Length: 60})
+		if ok {
+			t.Fatal("a packet is wanted")
+		}
+		if err != nil {
+			told++
+		}
+	}
+	if told != maxRefused || !p.useless() {
+		t.Errorf("%d errors, useless: %v", told, p.useless())
+	}
+	if _, err := p.wants(&capture.Packet{LinkType: 1, Data: make([]byte, 60), Length: 60}); err != nil || p.useless() {
+		t.Errorf("Ethernet: %v, useless: %v", err, p.useless())
+	}
+}
+
 // disguise writes a capture in which the packets that the filter doesn't want are
 // of an Ethernet type that nothing has.
 func disguise(t *testing.T, from, expr, to string) (wanted, all int) {
