@@ -39,9 +39,11 @@ func (d *candidate) goesOn(seg *decode.Segment) bool {
 // as a candidate.
 func (t *Tracker) route(c *Conn, seg *decode.Segment) *Conn {
 	f := seg.Flags
+	snd, _ := c.direction(seg)
 	switch {
-	case f.Has(decode.SYN) && f.Any(decode.FIN|decode.RST):
-		return c
+	case f.Has(decode.SYN) && f.Any(decode.FIN|decode.RST),
+		seg.Checksum == decode.ChecksumBad && snd.sumsRight:
+		return c // begins nothing
 	case f.Has(decode.SYN | decode.ACK):
 		return t.routeSYNACK(c, seg)
 	case f.Has(decode.SYN):
