@@ -358,7 +358,7 @@ func (l *lab) pattern(w *want, name string, lives []*life) (pattern, []when) {
 				state == "ESTABLISHED" && all[i+1].state == "CLOSE_WAIT"):
 			note("%s lasts %v, within one segment", state, all[i+1].since.Sub(s.since).Round(time.Microsecond))
 			state += "?"
-		case s.since.Before(begin):
+		case s.since.Before(begin) && state != "SYN_SENT":
 		case state == "CLOSED" && of[i].reused:
 			note("whether CLOSED comes before the next connection is a matter of words")
 			state += "?"
@@ -411,8 +411,19 @@ func (l *lab) near(f *life, s stay, frames []*frame, within time.Duration) bool 
 		case g.src == f.local:
 			return g.from != nil && strings.Contains(g.flags, "R") && g.sent.Sub(s.since).Abs() <= promptly
 		}
+		if s.state == "CLOSED" && !strings.Contains(g.flags, "R") && f.before(s) != "LAST_ACK" {
+			return false // the end may have answered with RST; nothing else shows it
+		}
 		return g.came.Sub(s.since).Abs() <= promptly
 	})
+}
+
+// before returns the state that the end was in before s, or "".
+func (f *life) before(s stay) string {
+	if i := slices.Index(f.states, s); i > 0 {
+		return f.states[i-1].state
+	}
+	return ""
 }
 
 // shown reports whether a captured segment shows a transition: one near it or, if
