@@ -85,6 +85,7 @@ type rareEnd struct {
 	lateReset      bool  // answered data after its own FIN with a bare RST
 	blind          bool  // its FIN acknowledged more than it had before: the peer's FIN, perhaps
 
+	shaken    bool   // a RST in the window met it in FIN_WAIT_2: Linux closes a socket without process by it
 	holes     uint8  // in Conn.holes
 	sacked    bool   // its peer reports a hole
 	sackEdge  uint32 // right edge of the highest SACK block about its octets, if sacked

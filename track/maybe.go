@@ -61,7 +61,7 @@ func (e *End) MayBe(now capture.Time) States {
 			may = may.Add(LastAck)
 		}
 	case FinWait2:
-		if age > orphanLife && !e.lateAcked {
+		if (age > orphanLife || e.shaken) && !e.lateAcked {
 			may = may.Add(Closed)
 		}
 		if e.beforeGap {

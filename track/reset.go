@@ -18,6 +18,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 	}
 	if !c.exactRST(snd, rcv, seg) {
 		c.notes |= NoteResetIgnored
+		rcv.shaken = rcv.shaken || rcv.state == FinWait2 && snd.inWindow(seg.Seq)
 		return
 	}
 	if i := snd.last(rcvAckOfFIN); snd.state == FinWait2 && i >= 0 && seg.Seq == snd.fin.seq &&
@@ -60,6 +61,11 @@ func (c *Conn) exactRST(snd, rcv *End, seg *decode.Segment) bool {
 		return seg.Seq == snd.sackEdge
 	}
 	return snd.nxtKnown && seg.Seq == snd.nxt
+}
+
+// inWindow reports whether seq lies in the window that the end may send into.
+func (e *End) inWindow(seq uint32) bool {
+	return e.unaKnown && e.edgeKnown && between(e.una, seq, e.edge-1)
 }
 
 // confirmByRST lets a waiting acknowledgment count that the peer's RST repeats.
