@@ -83,6 +83,7 @@ func (w *csvWriter) open(key string)   { w.path = append(w.path, key) }
 func (w *csvWriter) close()            { w.path = w.path[:len(w.path)-1] }
 func (w *csvWriter) array(string) bool { return false }
 func (w *csvWriter) end()              {}
+func (w *csvWriter) none(string) bool  { return false } // a column for each field
 
 // csv writes a row per connection and nothing else: a second kind of row would
 // be in every reader's way.

@@ -22,6 +22,9 @@ type encoder interface {
 	// the key "", and end ends it.
 	array(key string) bool
 	end()
+	// none writes that an object is not there, unless the encoder wants its fields
+	// all the same.
+	none(key string) bool
 }
 
 // connection puts the fields of the record "connection" into e.
@@ -65,6 +68,9 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	e.uint("duplicates", uint64(c.Duplicates))
 	e.uint("withdrawn", uint64(c.Withdrawn))
 	e.uint("completeness", uint64(c.Completeness))
+	if n, ok := c.ICMP(); ok || !e.none("icmp") {
+		s.icmp(e, &n, ok, c)
+	}
 	if e.array("transitions") {
 		for r, end := range c.Ends() {
 			for _, t := range end.Transitions() {
@@ -118,6 +124,31 @@ func (s *scratch) endpoint(e encoder, key string, end *track.End, now capture.Ti
 	e.uint("rst", uint64(end.RST))
 	e.uint("retransmits", uint64(end.Retransmits))
 	e.str("closed_with", end.ClosedWith().String())
+	e.close()
+}
+
+// icmp puts the ICMP error into e, nulls if there is none.
+func (s *scratch) icmp(e encoder, n *track.ICMPNote, ok bool, c *Connection) {
+	e.open("icmp")
+	if ok {
+		s.buf = appendAddr(s.buf[:0], n.From)
+		e.text("from", s.buf)
+		e.bool("v6", n.V6)
+		e.uint("type", uint64(n.Type))
+		e.uint("code", uint64(n.Code))
+		e.str("name", n.Name())
+		e.time("time", n.Time)
+		e.uint("packet", number(n.Frame))
+		if name, other := c.Inputs.elsewhere(n.Frame, c.Capture); other {
+			e.str("capture", name)
+		} else {
+			e.null("capture")
+		}
+	} else {
+		for _, key := range [...]string{"from", "v6", "type", "code", "name", "time", "packet", "capture"} {
+			e.null(key)
+		}
+	}
 	e.close()
 }
 

@@ -79,6 +79,11 @@ func (w *jsonWriter) array(key string) bool {
 	return true
 }
 
+func (w *jsonWriter) none(key string) bool {
+	w.null(key)
+	return true
+}
+
 func (w *jsonWriter) end() { w.buf = append(w.buf, ']') }
 
 // jsonl writes one JSON object per line, each as soon as it is final.

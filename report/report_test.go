@@ -106,7 +106,7 @@ func TestGoldens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			play(t, sink, "web.pcap", readScripts(t, "orderly", "stuck")...)
+			play(t, sink, "web.pcap", readScripts(t, "orderly", "stuck", "unreachable")...)
 			name := filepath.Join("testdata", g.golden)
 			if *update {
 				if err := os.WriteFile(name, out.Bytes(), 0o644); err != nil {
@@ -153,7 +153,7 @@ func TestSchema(t *testing.T) {
 	if err := sink.Finding(f); err != nil {
 		t.Fatal(err)
 	}
-	play(t, sink, hostile, readScripts(t, "orderly", "stuck")...)
+	play(t, sink, hostile, readScripts(t, "orderly", "stuck", "unreachable")...)
 	types := map[string]int{}
 	for line := range strings.Lines(out.String()) {
 		for _, r := range line[:len(line)-1] {
@@ -173,7 +173,7 @@ func TestSchema(t *testing.T) {
 			t.Errorf("type is not first: %s", line)
 		}
 	}
-	if types["connection"] != 2 || types["capture"] != 2 || types["finding"] != 1 || types["summary"] != 1 {
+	if types["connection"] != 3 || types["capture"] != 3 || types["finding"] != 1 || types["summary"] != 1 {
 		t.Errorf("records: %v", types)
 	}
 }
@@ -205,26 +205,36 @@ func TestDocument(t *testing.T) {
 
 // TestCSV holds the columns to the scalar fields of the JSON record, dotted.
 func TestCSV(t *testing.T) {
-	var rows, lines bytes.Buffer
-	scripts := readScripts(t, "orderly")
-	play(t, newCSV(&rows, Options{}), "web.pcap", scripts...)
-	play(t, newJSONL(&lines, Options{}), "web.pcap", scripts...)
-	record, _, _ := strings.Cut(lines.String(), "\n")
-	header, row, _ := strings.Cut(rows.String(), "\n")
-	keys, values := strings.Split(header, ","), strings.Split(strings.TrimSpace(row), ",")
-	if len(keys) != len(values) {
-		t.Fatalf("%d columns, %d values", len(keys), len(values))
-	}
-	scalars := map[string]string{}
-	flatten(t, "", record, scalars)
-	for i, k := range keys {
-		if want, ok := scalars[k]; !ok || want != values[i] {
-			t.Errorf("%s: %q in CSV, %q in JSON", k, values[i], want)
+	for _, name := range []string{"orderly", "unreachable"} {
+		var rows, lines bytes.Buffer
+		scripts := readScripts(t, name)
+		play(t, newCSV(&rows, Options{}), "web.pcap", scripts...)
+		play(t, newJSONL(&lines, Options{}), "web.pcap", scripts...)
+		record, _, _ := strings.Cut(lines.String(), "\n")
+		header, row, _ := strings.Cut(rows.String(), "\n")
+		keys, values := strings.Split(header, ","), strings.Split(strings.TrimSpace(row), ",")
+		if len(keys) != len(values) {
+			t.Fatalf("%s: %d columns, %d values", name, len(keys), len(values))
 		}
-		delete(scalars, k)
-	}
-	for k := range scalars {
-		t.Errorf("%s is not in CSV", k)
+		scalars := map[string]string{}
+		flatten(t, "", record, scalars)
+		if want := name == "unreachable"; (scalars["icmp.name"] != "") != want {
+			t.Errorf("%s: ICMP error is told: %v", name, !want)
+		}
+		for i, k := range keys {
+			want, ok := scalars[k]
+			if object, _, dotted := strings.Cut(k, "."); dotted && !ok {
+				want, ok = scalars[object] // that is null
+			}
+			if !ok || want != values[i] {
+				t.Errorf("%s: %s: %q in CSV, %q in JSON", name, k, values[i], want)
+			}
+			delete(scalars, k)
+		}
+		delete(scalars, "icmp")
+		for k := range scalars {
+			t.Errorf("%s: %s is not in CSV", name, k)
+		}
 	}
 }
 
@@ -420,7 +430,7 @@ func TestHostileNames(t *testing.T) {
 func TestNarrow(t *testing.T) {
 	for _, width := range []int{80, 100, 132, 200} {
 		var out bytes.Buffer
-		play(t, newTable(&out, Options{Width: width, Color: true}), "web.pcap", readScripts(t, "orderly", "stuck")...)
+		play(t, newTable(&out, Options{Width: width, Color: true}), "web.pcap", readScripts(t, "orderly", "stuck", "unreachable")...)
 		for line := range strings.Lines(out.String()) {
 			if n := twwidth.Width(strings.TrimSuffix(line, "\n")); n > width {
 				t.Errorf("width %d: %d columns: %s", width, n, line)

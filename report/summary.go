@@ -25,6 +25,7 @@ const (
 	Open                         // neither FIN nor RST was captured
 	Unanswered                   // SYN, and nothing came back
 	Refused                      // RST answered the SYN
+	Unreachable                  // ICMP error answered the SYN, and nothing else
 	HalfOpen                     // SYN,ACK never acknowledged by the client
 	numOutcomes
 )
@@ -32,7 +33,7 @@ const (
 func (o Outcome) String() string {
 	return [...]string{
 		"closed", "reset-by-client", "reset-by-server", "half-closed", "open",
-		"unanswered", "refused", "half-open-handshake",
+		"unanswered", "refused", "unreachable", "half-open-handshake",
 	}[o]
 }
 
@@ -51,6 +52,9 @@ func OutcomeOf(c *track.Conn) Outcome {
 	}
 	switch c.Handshake() {
 	case track.Unanswered:
+		if _, ok := c.ICMP(); ok {
+			return Unreachable
+		}
 		return Unanswered
 	case track.Refused:
 		return Refused

@@ -66,7 +66,7 @@ func newTable(w io.Writer, o Options) Sink {
 
 func (s *table) Connection(c *Connection) error {
 	switch o := OutcomeOf(c.Conn); o {
-	case Unanswered, Refused, HalfOpen:
+	case Unanswered, Refused, Unreachable, HalfOpen:
 		s.attempt(c, o)
 	default:
 		if r := (row{id: c.ID, worst: worst(c.Findings)}); s.wants(&r) {

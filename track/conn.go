@@ -66,7 +66,7 @@ type Handshake uint8
 // Ways to begin.
 const (
 	Missed       Handshake = iota // before the capture, or not captured
-	Unanswered                    // SYN, and nothing came back
+	Unanswered                    // SYN, and no segment came back; perhaps an ICMP error
 	Refused                       // RST answered the SYN
 	HalfOpen                      // SYN,ACK never acknowledged by the client
 	Complete                      // SYN, SYN,ACK, ACK
