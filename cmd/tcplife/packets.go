@@ -15,8 +15,8 @@ type packetFlags struct{ filter, since, until string }
 
 func (f *packetFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringVar(&f.filter, "filter", "", "look only at packets that the `FILTER` in tcpdump's language wants; it may also stand behind the files")
-	fs.StringVar(&f.since, "since", "", "look only at packets from this `TIME` on: 2026-11-20T12:00:00Z, 2026-11-20, 12:00:00 (of the capture's first day), all in UTC; or +30s after its start")
+	fs.StringVar(&f.filter, "filter", "", "look only at packets that this `FILTER` wants; it may also stand behind the files")
+	fs.StringVar(&f.since, "since", "", "look only at packets from this `TIME` on: 2026-11-20T12:00:00Z, 2026-11-20, 12:00:00 (of the first packet's day), or +30s after it")
 	fs.StringVar(&f.until, "until", "", "analyse as if the capture had ended at this `TIME`")
 }
 

@@ -24,6 +24,7 @@ type selectionFlags struct {
 func (f *selectionFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.UintSliceVarP(&f.conns, "conn", "c", nil, "show only connections with this `ID`")
+	fs.Lookup("conn").DefValue = "" // pflag would show it as []
 	fs.StringSliceVar(&f.states, "state", nil, "show only connections of which an end was in this `STATE` at the end, such as CLOSE_WAIT or client=FIN_WAIT_2")
 	fs.StringSliceVar(&f.rules, "rule", nil, "show only connections with a finding of this `RULE`")
 	fs.StringSliceVar(&f.hosts, "host", nil, "show only connections of this `ADDRESS` or network, such as 10.0.0.0/8")
