@@ -26,6 +26,7 @@ type analysis struct {
 	warn     func(string)                                                       // nil: warnings are dropped
 	progress *progress                                                          // nil: none is shown
 	observe  func(id uint64, c *track.Conn, seg *decode.Segment, n track.Notes) // nil: nobody does
+	icmp     func(id uint64, c *track.Conn, e *decode.ICMPError)                // nil: nobody does
 	enough   func() bool                                                        // reports whether the rest may be left out; nil: never
 	stopped  func() bool                                                        // reports whether the user has interrupted; nil: never
 
@@ -143,6 +144,9 @@ func (a *analysis) observation(files []string, first int) {
 	}
 	if a.observe != nil {
 		t.Observe = func(c *track.Conn, seg *decode.Segment, n track.Notes) { a.observe(base+c.ID, c, seg, n) }
+	}
+	if a.icmp != nil {
+		t.ObserveICMP = func(c *track.Conn, e *decode.ICMPError) { a.icmp(base+c.ID, c, e) }
 	}
 	a.packets(m, inputs, first, d, t)
 	t.Finish()

@@ -81,7 +81,7 @@ func newExplain() *cobra.Command {
 func explain(cmd *cobra.Command, args []string, id uint64, a *analysis, color bool) error {
 	l := &ladder{want: id}
 	a.checker = anomaly.NewChecker(anomaly.All)
-	a.sink, a.observe = l, l.observe
+	a.sink, a.observe, a.icmp = l, l.observe, l.icmp
 	a.enough = func() bool { return l.found }
 	a.tell(cmd.ErrOrStderr(), true)
 	files := a.expand(args)
@@ -115,7 +115,8 @@ type ladder struct {
 	base     [2]origin
 	last     capture.Time
 	findings []string
-	taken    int // withdrawals told
+	taken    int            // withdrawals told
+	states   [2]track.State // of client and server in the last line
 }
 
 // origin is what an end's relative numbers count from.
@@ -130,7 +131,7 @@ func (l *ladder) observe(id uint64, c *track.Conn, seg *decode.Segment, notes tr
 	if id != l.want {
 		return
 	}
-	cli, srv := c.Client(), c.Server()
+	srv := c.Server()
 	from := track.Client
 	if seg.Src == srv.Addr && seg.SrcPort == srv.Port {
 		from = track.Server
@@ -155,11 +156,36 @@ func (l *ladder) observe(id uint64, c *track.Conn, seg *decode.Segment, notes tr
 		edge := l.base[1-from]
 		say = append(say, fmt.Sprintf("SACK to %d", edge.relative(seg.SACKEdge)))
 	}
-	l.step(seg.Time, script.Step{
+	l.step(c, seg.Time, script.Step{
 		FromB: from == track.Server,
 		What:  segmentText(seg, &l.base[from], &l.base[1-from]),
-		A:     stateName(cli), B: stateName(srv),
-		Note: strings.TrimSuffix(fmt.Sprintf("%s %s", l.inputs.Frame(seg.Frame), strings.Join(say, ", ")), " "),
+		Note:  strings.TrimSuffix(fmt.Sprintf("%s %s", l.inputs.Frame(seg.Frame), strings.Join(say, ", ")), " "),
+	})
+}
+
+// icmp takes an ICMP error that quotes a segment of the wanted connection.
+func (l *ladder) icmp(id uint64, c *track.Conn, e *decode.ICMPError) {
+	if id != l.want {
+		return
+	}
+	ends := c.Ends()
+	to := track.Client // who sent what is quoted
+	if e.Src == ends[track.Server].Addr && e.SrcPort == ends[track.Server].Port {
+		to = track.Server
+	}
+	l.base[to].learn(ends[to], e.Seq)
+	what := fmt.Sprintf("icmp %s quoting %d", decode.ICMPName(e.V6, e.Type, e.Code), l.base[to].relative(e.Seq))
+	if e.From != ends[1-to].Addr {
+		what += " from " + e.From.IP().String()
+	}
+	effect := "changes no state"
+	if was := l.states[to]; was != ends[to].State() {
+		effect = fmt.Sprintf("ends the %v's %v", to, was)
+	}
+	l.step(c, e.Time, script.Step{
+		FromB: to == track.Client,
+		What:  what,
+		Note:  l.inputs.Frame(e.Frame) + " " + effect,
 	})
 }
 
@@ -177,10 +203,11 @@ func (o *origin) learn(e *track.End, seq uint32) {
 	o.seq = seq - 1
 }
 
-func stateName(e *track.End) string { return e.State().String() }
-
-// step adds a line, whose time is told as the time since the line before.
-func (l *ladder) step(at capture.Time, st script.Step) {
+// step adds a line, with the states that the connection is in now. Its time is
+// told as the time since the line before.
+func (l *ladder) step(c *track.Conn, at capture.Time, st script.Step) {
+	l.states = [2]track.State{c.Client().State(), c.Server().State()}
+	st.A, st.B = l.states[track.Client].String(), l.states[track.Server].String()
 	if len(l.script.Steps) == 0 {
 		st.Time = "0"
 	} else {
@@ -236,8 +263,8 @@ func (l *ladder) Connection(c *report.Connection) error {
 			may = append(may, fmt.Sprintf("%v may be %v", c.Role(e), s))
 		}
 	}
-	step.A, step.B, step.Note = stateName(cli), stateName(srv), strings.Join(may, ", ")
-	l.step(at, step)
+	step.Note = strings.Join(may, ", ")
+	l.step(c.Conn, at, step)
 	l.script.Comment = []string{
 		fmt.Sprintf(" %s, connection %d: %s", report.Printable(c.Capture), c.ID, c.Start.UTC().Format("2006-01-02 15:04:05.000000 UTC")),
 		" A is the client, by " + map[track.RoleBasis]string{
