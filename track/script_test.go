@@ -379,14 +379,19 @@ func TestBeheaded(t *testing.T) {
 }
 
 // orderly returns how many frames of a script come before both FINs, if it is
-// one connection that was closed by them and nothing was taken back; else 0.
+// one connection that was closed by them and nothing was taken back; else 0. A SYN
+// behind them is told from a new connection's by the first frame alone.
 func orderly(s *script.Script) int {
 	if len(s.End) != 3 || !strings.Contains(s.End[2], ", fin,") || strings.Contains(s.End[2], "withdrawn") {
 		return 0
 	}
 	first, fin := len(s.Steps), [2]bool{}
 	for i, st := range s.Steps {
-		if flags, _, _ := strings.Cut(st.What, " "); strings.Contains(flags, "F") {
+		flags, _, _ := strings.Cut(st.What, " ")
+		if strings.Contains(flags, "S") && first < i {
+			return 0
+		}
+		if strings.Contains(flags, "F") {
 			first = min(first, i)
 			fin[0] = fin[0] || !st.FromB
 			fin[1] = fin[1] || st.FromB
