@@ -125,7 +125,7 @@ func (a *analysis) observation(files []string, first int) {
 	conn := report.Connection{Inputs: a.inputs}
 	base := a.lastID
 	t.Done = func(c *track.Conn) {
-		if a.writeErr != nil {
+		if a.over() {
 			return
 		}
 		in := &inputs[fileOf(c.First)-first]

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
 
@@ -79,10 +79,10 @@ func newExplain() *cobra.Command {
 // explain prints the connection of that id, counted as the main command counts, with
 // an analysis that is set up but for where its results go.
 func explain(cmd *cobra.Command, args []string, id uint64, a *analysis, color bool) error {
-	l := &ladder{want: id}
+	l := &ladder{want: id, out: bufio.NewWriter(cmd.OutOrStdout()), color: color}
 	a.checker = anomaly.NewChecker(anomaly.All)
 	a.sink, a.observe, a.icmp = l, l.observe, l.icmp
-	a.enough = func() bool { return l.found }
+	a.enough = func() bool { return l.found || l.err != nil }
 	a.tell(cmd.ErrOrStderr(), true)
 	files := a.expand(args)
 	if len(files) == 0 {
@@ -90,14 +90,14 @@ func explain(cmd *cobra.Command, args []string, id uint64, a *analysis, color bo
 	}
 	l.inputs = report.NewInputs(files)
 	a.run(files)
+	if l.err != nil {
+		return fmt.Errorf("writing the report: %w", l.err)
+	}
 	if !l.found {
 		if a.failed {
 			return errTold
 		}
 		return fmt.Errorf("no connection %d: the files hold %d", id, a.summary.Connections)
-	}
-	if err := l.print(cmd.OutOrStdout(), color); err != nil {
-		return fmt.Errorf("writing the report: %w", err)
 	}
 	if a.failed {
 		return errTold
@@ -105,18 +105,27 @@ func explain(cmd *cobra.Command, args []string, id uint64, a *analysis, color bo
 	return nil
 }
 
-// A ladder is the Sink that keeps one connection and its segments.
+// maxStepsHeld is how many lines are held so that their columns are straight: more
+// than are looked at together.
+const maxStepsHeld = 1000
+
+// A ladder is the Sink that prints one connection's segments.
 type ladder struct {
 	want   uint64
 	found  bool
 	inputs *report.Inputs
+	out    *bufio.Writer
+	color  bool
+	err    error // out's
 
-	script   script.Script
-	base     [2]origin
-	last     capture.Time
-	findings []string
-	taken    int            // withdrawals told
-	states   [2]track.State // of client and server in the last line
+	script    script.Script // of the lines that are held; the head, until it is printed
+	begun     bool          // a line was added
+	timeWidth int           // columns so far
+	whatWidth int           // likewise
+	base      [2]origin
+	last      capture.Time
+	taken     int            // withdrawals told
+	states    [2]track.State // of client and server in the last line
 }
 
 // origin is what an end's relative numbers count from.
@@ -208,13 +217,32 @@ func (o *origin) learn(e *track.End, seq uint32) {
 func (l *ladder) step(c *track.Conn, at capture.Time, st script.Step) {
 	l.states = [2]track.State{c.Client().State(), c.Server().State()}
 	st.A, st.B = l.states[track.Client].String(), l.states[track.Server].String()
-	if len(l.script.Steps) == 0 {
+	if !l.begun {
+		l.begun = true
+		l.head(c)
 		st.Time = "0"
 	} else {
 		st.Time = sinceText(at.Sub(l.last).Nanoseconds())
 	}
 	l.last = at
 	l.script.Steps = append(l.script.Steps, st)
+	if len(l.script.Steps) == maxStepsHeld {
+		l.flush()
+	}
+}
+
+// head sets what stands above the first line.
+func (l *ladder) head(c *track.Conn) {
+	cli, srv := c.Client(), c.Server()
+	l.script.A = netip.AddrPortFrom(cli.Addr.IP(), cli.Port)
+	l.script.B = netip.AddrPortFrom(srv.Addr.IP(), srv.Port)
+	l.script.Comment = []string{
+		fmt.Sprintf(" %s, connection %d: %s", report.Printable(l.inputs.Name(c.First)), l.want, c.Start.UTC().Format("2006-01-02 15:04:05.000000 UTC")),
+		" A is the client, by " + map[track.RoleBasis]string{
+			track.BySYN: "its SYN", track.BySYNACK: "the SYN,ACK sent to it",
+			track.ByPort: "the port numbers", track.ByFirst: "being seen first",
+		}[c.RoleBasis],
+	}
 }
 
 // sinceText returns ns as the notation has time: "+1.5", "-.001". Nanoseconds are
@@ -238,9 +266,6 @@ func (l *ladder) Connection(c *report.Connection) error {
 		return nil
 	}
 	l.found = true
-	cli, srv := c.Client(), c.Server()
-	l.script.A = netip.AddrPortFrom(cli.Addr.IP(), cli.Port)
-	l.script.B = netip.AddrPortFrom(srv.Addr.IP(), srv.Port)
 	over := capture.Time(0)
 	for _, e := range c.Ends() {
 		if t := e.Transitions(); len(t) > 0 && t[len(t)-1].Basis == track.Timer {
@@ -265,18 +290,15 @@ func (l *ladder) Connection(c *report.Connection) error {
 	}
 	step.Note = strings.Join(may, ", ")
 	l.step(c.Conn, at, step)
-	l.script.Comment = []string{
-		fmt.Sprintf(" %s, connection %d: %s", report.Printable(c.Capture), c.ID, c.Start.UTC().Format("2006-01-02 15:04:05.000000 UTC")),
-		" A is the client, by " + map[track.RoleBasis]string{
-			track.BySYN: "its SYN", track.BySYNACK: "the SYN,ACK sent to it",
-			track.ByPort: "the port numbers", track.ByFirst: "being seen first",
-		}[c.RoleBasis],
-	}
+	l.flush()
 	for i := range c.Findings {
 		f := &c.Findings[i]
-		l.findings = append(l.findings, fmt.Sprintf("= %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, l.frames(f.Packets)))
+		l.paint(yellow, fmt.Sprintf("= %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, l.frames(f.Packets)))
 	}
-	return nil
+	if err := l.out.Flush(); err != nil {
+		l.err = err
+	}
+	return l.err
 }
 
 func (l *ladder) Finding(*report.Finding) error { return nil }
@@ -293,44 +315,42 @@ func (l *ladder) frames(frames []uint64) string {
 	return strings.Join(names, " ")
 }
 
-func (l *ladder) print(w io.Writer, color bool) error {
-	widen(l.script.Steps)
-	var b strings.Builder
+// flush prints the lines that are held. A line is in columns with those printed
+// with it and, unless it is wider, with those before.
+func (l *ladder) flush() {
+	for i := range l.script.Steps {
+		st := &l.script.Steps[i]
+		l.timeWidth = max(l.timeWidth, len(st.Time))
+		l.whatWidth = max(l.whatWidth, len(st.What))
+	}
+	for i := range l.script.Steps {
+		st := &l.script.Steps[i]
+		st.Time = fmt.Sprintf("%-*s", l.timeWidth, st.Time)
+		st.What = fmt.Sprintf("%-*s", l.whatWidth, st.What)
+	}
 	n := 0
 	for line := range strings.Lines(l.script.String()) {
-		line = strings.TrimSuffix(line, "\n")
-		paint := ""
+		color := ""
 		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "A ") && !strings.HasPrefix(line, "B ") {
-			if n < len(l.script.Steps) {
-				paint = paintOf(&l.script.Steps[n])
-			}
+			color = paintOf(&l.script.Steps[n])
 			n++
 		}
-		if color && paint != "" {
-			line = paint + line + "\x1b[0m"
-		}
-		b.WriteString(line + "\n")
+		l.paint(color, strings.TrimSuffix(line, "\n"))
 	}
-	for _, f := range l.findings {
-		if color {
-			f = "\x1b[33m" + f + "\x1b[0m"
-		}
-		b.WriteString(f + "\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	l.script = script.Script{A: script.DefaultA, B: script.DefaultB, Steps: l.script.Steps[:0]} // told, or need not be
 }
 
-// widen pads the times so that the columns behind them are straight.
-func widen(steps []script.Step) {
-	width := 0
-	for i := range steps {
-		width = max(width, len(steps[i].Time))
+// paint prints a line in a colour, if colours are wanted.
+func (l *ladder) paint(color, line string) {
+	if l.color && color != "" {
+		line = color + line + "\x1b[0m"
 	}
-	for i := range steps {
-		steps[i].Time = fmt.Sprintf("%-*s", width, steps[i].Time)
+	if _, err := l.out.WriteString(line + "\n"); err != nil {
+		l.err = err
 	}
 }
+
+const red, yellow, green, dim = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m"
 
 // paintOf returns the colour of a line: red for resets, yellow for what is
 // noteworthy, green for SYN and FIN.
@@ -342,13 +362,13 @@ func paintOf(st *script.Step) string {
 	}
 	switch {
 	case strings.HasPrefix(st.What, "("):
-		return "\x1b[2m"
+		return dim
 	case strings.Contains(flags, "R"):
-		return "\x1b[31m"
+		return red
 	case noted != "":
-		return "\x1b[33m"
+		return yellow
 	case strings.ContainsAny(flags, "SF"):
-		return "\x1b[32m"
+		return green
 	}
 	return ""
 }

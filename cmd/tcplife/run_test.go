@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,7 +18,13 @@ import (
 // writePcap makes a capture of n half-open handshakes and returns its name.
 func writePcap(t *testing.T, n int) string {
 	t.Helper()
-	scripts, err := script.Parse(strings.Repeat("0 --> S 0:0(0)\n+.1 <-- S. 0:0(0) ack 1\n+5 (udp)\n\n", n))
+	return playPcap(t, strings.Repeat("0 --> S 0:0(0)\n+.1 <-- S. 0:0(0) ack 1\n+5 (udp)\n\n", n))
+}
+
+// playPcap makes a capture of connection scripts and returns its name.
+func playPcap(t *testing.T, text string) string {
+	t.Helper()
+	scripts, err := script.Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +37,48 @@ func writePcap(t *testing.T, n int) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// TestExplainLong: a connection of many segments is told whole, in straight
+// columns, and what comes behind its end is not read.
+func TestExplainLong(t *testing.T) {
+	const n = 2*maxStepsHeld + 500
+	var text strings.Builder
+	text.WriteString("0 --> S 0:0(0)\n+.01 <-- S. 0:0(0) ack 1\n+.01 --> . 1:1(0) ack 1\n")
+	for i := range n {
+		fmt.Fprintf(&text, "+.01 --> P. %d:%d(1) ack 1\n", i+1, i+2)
+	}
+	fmt.Fprintf(&text, "+.01 <-- R. 1:1(0) ack %d\n+61 (udp)\n", n+1)
+	text.WriteString(strings.Repeat("+.01 (udp)\n", 100))
+	name := playPcap(t, text.String())
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data[:len(data)-1], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	if status := run([]string{"explain", name, "-c", "1"}, &stdout, &stderr); status != statusOK || stderr.Len() > 0 {
+		t.Errorf("status %d, %q on stderr", status, stderr.String())
+	}
+	steps, column := 0, 0 // column of the server's ESTABLISHED
+	for line := range strings.Lines(stdout.String()) {
+		if line[0] != '0' && line[0] != '+' {
+			continue
+		}
+		steps++
+		at := strings.LastIndex(line, "ESTABLISHED")
+		if column == 0 && at >= 0 {
+			column = at
+		}
+		if at >= 0 && at != column {
+			t.Fatalf("column %d, not %d: %s", at, column, line)
+		}
+	}
+	if want := 3 + n + 2; steps != want {
+		t.Errorf("%d lines, want %d", steps, want)
+	}
 }
 
 type failing struct{ err error }
