@@ -402,3 +402,59 @@ func orderly(s *script.Script) int {
 	}
 	return first
 }
+
+// TestShuffled holds that the numbers order events, and not the capture: two
+// segments that crossed, or that the network reordered, leave both ends in the same
+// states whichever of them is captured first. But one that waits is decided by what is
+// captured behind it, and of an end that is never seen only the order of its peer's
+// ACKs tells.
+func TestShuffled(t *testing.T) {
+	pairs := 0
+	each(t, func(t *testing.T, played, _ *script.Script) {
+		events := played.Events(isns[1][0], isns[1][1])
+		for i := range max(len(events)-1, 0) {
+			if a, b := events[i].Segment, events[i+1].Segment; a == nil || b == nil || !crossed(a, b) && !reordered(a, b) {
+				continue
+			}
+			var both [2]*script.Script
+			for j := range both {
+				s := parse(t, played.String())[0]
+				one, two := &s.Steps[i], &s.Steps[i+1]
+				if j == 1 {
+					*one, *two = *two, *one
+				}
+				one.At, one.Time = events[i].Step.At, events[i].Step.Time
+				two.At, two.Time = one.At+100*time.Microsecond, "+.0001" // less than any round trip
+				answer(s, isns[1][0], isns[1][1])
+				both[j] = s
+			}
+			if waits(both[0]) != waits(both[1]) || strings.Contains(played.String(), "one-sided") {
+				continue
+			}
+			pairs++
+			want, got := both[0].Steps[len(events)-1], both[1].Steps[len(events)-1]
+			if got.A != want.A || got.B != want.B {
+				t.Errorf("frames %d and %d: %s, %s, but %s, %s if swapped:\n%s\n%s", i+1, i+2, want.A, want.B, got.A, got.B, both[0], both[1])
+			}
+		}
+	})
+	if pairs < 100 {
+		t.Errorf("%d pairs of segments that may be swapped", pairs)
+	}
+}
+
+// waits returns how many segments of a script that was played waited.
+func waits(s *script.Script) int { return strings.Count(s.String(), NoteWaits.String()) }
+
+// crossed reports whether two segments of opposite ends may have passed each
+// other: neither acknowledges the other's octets. One without ACK, a SYN or a RST,
+// may be the answer to the other all the same.
+func crossed(a, b *decode.Segment) bool {
+	return a.Src != b.Src && a.Flags.Has(decode.ACK) && b.Flags.Has(decode.ACK) && !after(b.Ack, a.Seq) && !after(a.Ack, b.Seq)
+}
+
+// reordered reports whether the network may have reordered two segments of one
+// end: data or ACKs.
+func reordered(a, b *decode.Segment) bool {
+	return a.Src == b.Src && !(a.Flags | b.Flags).Any(decode.SYN|decode.FIN|decode.RST)
+}
