@@ -25,6 +25,8 @@ type Result struct {
 	Kind   Kind
 	Skip   Skip   // 0 unless Kind is Skipped
 	Remark Remark // 0 if Kind is Skipped
+
+	Reassembled bool // the segment was put together from IP fragments
 }
 
 // A Remark is what there is to say of a packet that was used.
@@ -41,18 +43,7 @@ const (
 	// The packet has several segments, of which the first was used: an A-MSDU
 	// (IEEE 802.11-2020, 9.3.2.2).
 	RemarkAggregate
-
-	NumRemarks
 )
-
-// String returns the remark, to follow the word "packets".
-func (r Remark) String() string {
-	return [NumRemarks]string{
-		"",
-		"longer by their IP headers than their frames, as if sliced on their way to the capture: taken as cut",
-		"with several segments each (A-MSDU), of which the first was used",
-	}[r]
-}
 
 // A Skip is the reason why a packet was not used.
 type Skip uint8
@@ -104,6 +95,10 @@ type Decoder struct {
 	Segment Segment   // valid after Decode returned AsSegment, until it is called again
 	ICMP    ICMPError // likewise for AsICMP
 
+	// Incomplete, if set, is called for each datagram of TCP that is given up
+	// because fragments of it are missing, with the frame of the first captured.
+	Incomplete func(frame uint64)
+
 	pkt *capture.Packet // being decoded
 
 	context  uint32 // of pkt, as far as it was entered
@@ -140,9 +135,16 @@ func (d *Decoder) Decode(p *capture.Packet) Result {
 	wire := int(min(max(p.Length, uint32(len(p.Data))), math.MaxInt32))
 	r := d.link(p.LinkType, p.Data, wire)
 	if r.Kind != Skipped {
-		r.Remark = d.remark
+		r.Remark, r.Reassembled = d.remark, r.Kind == AsSegment && d.headOnly
 	}
 	return r
+}
+
+// Finish gives up the datagrams that are not complete: there are no more packets.
+func (d *Decoder) Finish() {
+	for i := range d.frags.slots {
+		d.frags.slots[i].giveUp(d.Incomplete)
+	}
 }
 
 // short is the result for a header of n octets of which the capture holds less.

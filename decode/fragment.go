@@ -53,6 +53,7 @@ type fragments struct {
 type reassembly struct {
 	key    fragmentKey
 	time   capture.Time // of the first fragment captured; of the last, if done
+	frame  uint64       // the first captured
 	wire   uint32       // octets of all frames
 	total  int          // octets, known when the last fragment came; else 0
 	pieces [maxPieces]piece
@@ -73,11 +74,11 @@ type piece struct{ from, to int32 }
 // fragment takes one fragment; offset is of its payload in the datagram. The
 // fragment that completes a datagram yields what is in that.
 func (d *Decoder) fragment(g *datagram, id uint32, offset int, more bool) Result {
-	frags := &d.frags
+	frags, lost := &d.frags, d.Incomplete
 	switch g.proto {
 	case protoTCP:
 	case protoUDP, protoIPv4, protoIPv6, protoGRE:
-		frags = &d.outer
+		frags, lost = &d.outer, nil // which may hold no TCP
 	case protoICMP, protoICMPv6:
 		return skip(SkipICMP)
 	case protoESP:
@@ -93,14 +94,17 @@ func (d *Decoder) fragment(g *datagram, id uint32, offset int, more bool) Result
 	if !g.v6 {
 		key.proto = g.proto
 	}
-	r := frags.find(key, d.pkt.Time)
+	r := frags.find(key, d.pkt.Time, lost)
+	if r.n == 0 {
+		r.frame = d.pkt.Frame
+	}
 	if r.bad {
 		return skip(SkipMalformed)
 	}
 	end := offset + g.length
 	otherwise := r.contradicts(offset, g.payload) || r.total != 0 && (end > r.total || !more && end != r.total)
 	if r.done && otherwise || r.udp && offset == 0 { // of another with its identification
-		*r = reassembly{key: key, time: d.pkt.Time}
+		*r = reassembly{key: key, time: d.pkt.Time, frame: d.pkt.Frame}
 		otherwise = false
 	}
 	if otherwise || g.length == 0 || end > 1<<16-1 || more && g.length%8 != 0 ||
@@ -189,8 +193,16 @@ func (d *Decoder) reassembled(r *reassembly, g *datagram) Result {
 	return d.upper(&w)
 }
 
+// giveUp tells lost, if set, of a datagram of which fragments are missing.
+func (r *reassembly) giveUp(lost func(frame uint64)) {
+	if lost != nil && r.n > 0 && !r.done && !r.bad {
+		lost(r.frame)
+	}
+}
+
 // find returns the datagram that a fragment belongs to, which may be a new one.
-func (f *fragments) find(key fragmentKey, now capture.Time) *reassembly {
+// lost is told of one that is given up for it.
+func (f *fragments) find(key fragmentKey, now capture.Time, lost func(frame uint64)) *reassembly {
 	i, ok := f.byKey[key]
 	if ok {
 		r := &f.slots[i]
@@ -201,6 +213,7 @@ func (f *fragments) find(key fragmentKey, now capture.Time) *reassembly {
 		if now.Sub(r.time) <= limit {
 			return r
 		}
+		r.giveUp(lost)
 		*r = reassembly{key: key, time: now}
 		return r
 	}
@@ -212,6 +225,7 @@ func (f *fragments) find(key fragmentKey, now capture.Time) *reassembly {
 		f.hand = len(f.slots) - 1
 	} else {
 		f.hand = (f.hand + 1) % maxDatagrams
+		f.slots[f.hand].giveUp(lost)
 		delete(f.byKey, f.slots[f.hand].key)
 	}
 	r := &f.slots[f.hand]

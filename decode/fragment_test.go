@@ -677,3 +677,47 @@ func TestDecodeKeepsNothing(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestFragmentsIncomplete holds that a datagram of TCP is told as incomplete once,
+// with its first frame: when its time is over, its place is taken, or there are no
+// more packets.
+func TestFragmentsIncomplete(t *testing.T) {
+	whole := serialize(testIP4(6), testTCP(), octets(make([]byte, 80))) // 100 octets
+	udp := serialize(testIP4(17), octets(make([]byte, 100)))
+	d := NewDecoder()
+	var lost []uint64
+	d.Incomplete = func(frame uint64) { lost = append(lost, frame) }
+	frame := uint64(0)
+	feed := func(at time.Duration, id int, ip []byte, p part) Result {
+		b := fragment4(ip, p)
+		copy(b[4:], be16(id))
+		pkt := testPacket(linkRaw, b)
+		frame++
+		pkt.Time, pkt.Frame = capture.Time(at), frame
+		return d.Decode(pkt)
+	}
+	head, tail := part{0, 48, false}, part{48, 100, true}
+	feed(0, 1, whole, tail) // frame 1
+	feed(0, 1, udp, tail)
+	feed(0, 2, whole, head)
+	if r := feed(1, 2, whole, tail); r.Kind != AsSegment || !r.Reassembled {
+		t.Errorf("complete: %+v", r)
+	}
+	if len(lost) > 0 {
+		t.Errorf("told early: %v", lost)
+	}
+	feed(fragmentTimeout+1, 1, whole, head) // frame 5, too late for frame 1
+	if !slices.Equal(lost, []uint64{1}) {
+		t.Errorf("told %v, not that the time of frame 1 is over", lost)
+	}
+	for id := range maxDatagrams {
+		feed(fragmentTimeout+2, 1000+id, whole, head)
+	}
+	if !slices.Equal(lost, []uint64{1, 5}) {
+		t.Errorf("told %v, not that the place of frame 5 is taken", lost)
+	}
+	d.Finish()
+	if len(lost) != 2+maxDatagrams || lost[2] < 6 {
+		t.Errorf("told of %d in the end", len(lost)-2)
+	}
+}

@@ -59,7 +59,12 @@ const (
 	ChecksumGood
 	ChecksumOffload // the bare sum of the pseudo-header: the sender's network card was to finish it
 	ChecksumBad
+	NumChecksums
 )
+
+func (c Checksum) String() string {
+	return [NumChecksums]string{"unknown", "good", "offload", "bad"}[c]
+}
 
 // A Segment is one TCP segment. It holds no pointers, so that millions of them
 // cost the garbage collector nothing.

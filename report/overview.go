@@ -121,22 +121,10 @@ func (s *overview) totals(m *Summary) {
 			sep = ", "
 		}
 	}
-	sep = "; "
-	for _, x := range []struct {
-		n    uint64
-		what string
-	}{
-		{m.Midstream, "picked up in mid-stream"},
-		{m.OneSided, "seen in one direction only"},
-		{m.Gaps, "gaps in the capture"},
-		{m.Duplicates, "duplicates left out"},
-	} {
-		if x.n > 0 {
-			line += fmt.Sprintf("%s%s %s", sep, digits(x.n), x.what)
-			sep = ", "
-		}
-	}
 	s.wrap(s.color.bold, "  ", line)
+	for _, n := range m.flaws.notes(m.Packets, m.captured) {
+		s.wrap("", "  ", n)
+	}
 }
 
 func (o Outcome) told() string {

@@ -70,12 +70,12 @@ type Capture struct {
 	First, Last capture.Time // meaningful if Packets > 0
 	Truncated   bool         // it ends in the middle of a record
 	Connections uint64
-	OneSided    uint64 // connections of which one end was never seen to send
-	Gaps        uint64 // times that segments were acknowledged which were not captured
-	Duplicates  uint64 // segments captured twice
 	Filtered    uint64 // packets that were not wanted
 	Skipped     []Skipped
 	Warnings    []string
+	Flaws
+
+	latest capture.Time // of the packet counted last
 }
 
 // Skipped counts packets that are no TCP segment, for one reason.
@@ -87,8 +87,10 @@ type Skipped struct {
 // Count counts a packet of the capture.
 func (c *Capture) Count(p *capture.Packet) {
 	if c.Packets == 0 {
-		c.First, c.Last = p.Time, p.Time
+		c.First, c.Last, c.latest = p.Time, p.Time, p.Time
 	}
+	c.count(p, p.Time.Sub(c.latest))
+	c.latest = p.Time
 	c.Packets++
 	c.Bytes += uint64(p.Length)
 	c.First = min(c.First, p.Time)
@@ -98,6 +100,9 @@ func (c *Capture) Count(p *capture.Packet) {
 // Add counts a connection of the capture.
 func (c *Capture) Add(conn *track.Conn) {
 	c.Connections++
+	if conn.Midstream {
+		c.Midstream++
+	}
 	if conn.OneSided() {
 		c.OneSided++
 	}

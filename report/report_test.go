@@ -68,7 +68,7 @@ func play(t testing.TB, sink Sink, name string, scripts ...*script.Script) {
 			must(sink.Connection(conn))
 		}
 		for _, e := range s.Events(305419896, 2596069104) {
-			in.Count(&capture.Packet{Time: e.Time, Length: 60})
+			in.Count(&capture.Packet{Time: e.Time, Length: 60, Data: make([]byte, 60)})
 			switch {
 			case e.Segment != nil:
 				tr.Segment(e.Segment)
@@ -423,6 +423,45 @@ func TestHostileNames(t *testing.T) {
 				t.Errorf("%s: %q in\n%s", format, r, out.String())
 			}
 		}
+	}
+}
+
+// TestNotes holds that each kind of flaw is told once, with its number, and that a
+// capture without has none.
+func TestNotes(t *testing.T) {
+	if notes := new(Flaws).notes(10, 2); notes != nil {
+		t.Errorf("of nothing: %q", notes)
+	}
+	f := Flaws{
+		Received: 4000, Dropped: 312, Gaps: 1, Midstream: 12, OneSided: 3, Duplicates: 40, Reassembled: 5, Incomplete: 2,
+		Cut: 500, Sliced: 7, Aggregates: 8, BadLeftOut: 2, StepsBack: 3, LargestStep: 1200 * time.Millisecond,
+	}
+	f.Checksums[decode.ChecksumGood], f.Checksums[decode.ChecksumBad], f.Checksums[decode.ChecksumOffload] = 113, 7, 41
+	var sum Flaws
+	sum.add(&f)
+	if sum != f {
+		t.Errorf("added to nothing: %+v, want %+v", sum, f)
+	}
+	all := Flaws{Dropped: 1}
+	all.Checksums[decode.ChecksumBad] = 7
+	got := strings.Join(append(f.notes(1000, 120), all.notes(1000, 120)...), "\n")
+	const want = `note: 312 packets of 4,000 received dropped before they were captured: what they held is not known
+note: 1 time a segment was acknowledged that was not captured: what it did is inferred
+note: 12 of 120 connections in mid-stream when first seen: how they were opened is not known
+note: 3 of 120 connections seen in one direction only: the other end's states are what its peer's segments prove
+note: 40 segments captured twice, counted once: retransmissions as quick would be missed
+note: 5 segments put together from IP fragments: checksums not verified
+note: 2 datagrams of TCP without all their IP fragments: left out
+note: 500 of 1,000 packets captured in part, as the snap length is: checksums not verified
+note: 7 of 1,000 packets longer by their IP headers than their frames: taken as cut on their way to the capture
+note: 8 of 1,000 packets with several segments each (A-MSDU): only the first of each was looked at
+note: 7 of 120 checksums wrong: 2 segments left out, 5 segments counted, of senders without a right one before
+note: 41 checksums left to the network card: not verified
+note: the clock stepped back 3 times, by 1.2s at most: durations across that are wrong
+note: 1 packet dropped before they were captured: what they held is not known
+note: all 7 checksums wrong, as if made or changed behind the capture: 7 segments counted, of senders without a right one before`
+	if got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
 

@@ -91,8 +91,10 @@ type Summary struct {
 	Skipped             uint64               // packets that are no TCP segment
 	Warnings            uint64
 
-	servers fold[serverKey, Server]
-	groups  fold[groupKey, Group]
+	flaws    Flaws  // of the captures
+	captured uint64 // connections in them, those left out too
+	servers  fold[serverKey, Server]
+	groups   fold[groupKey, Group]
 }
 
 // A Server is one address and port that connections went to.
@@ -215,6 +217,8 @@ func (m *Summary) Capture(c *Capture) {
 	m.Packets += c.Packets
 	m.Bytes += c.Bytes
 	m.Filtered += c.Filtered
+	m.flaws.add(&c.Flaws)
+	m.captured += c.Connections
 	for _, s := range c.Skipped {
 		m.Skipped += s.Packets
 	}

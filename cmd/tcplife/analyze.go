@@ -41,7 +41,23 @@ type analysis struct {
 type input struct {
 	report.Capture
 	skipped [decode.NumSkips]uint64
-	remarks [decode.NumRemarks]uint64
+}
+
+// decoded counts what there is to say of a packet that was decoded, into seg if it
+// is a segment.
+func (in *input) decoded(r *decode.Result, seg *decode.Segment) {
+	if r.Kind == decode.AsSegment {
+		in.Checksums[seg.Checksum]++
+	}
+	if r.Reassembled {
+		in.Reassembled++
+	}
+	switch r.Remark {
+	case decode.RemarkSliced:
+		in.Sliced++
+	case decode.RemarkAggregate:
+		in.Aggregates++
+	}
 }
 
 // tell sets where what goes wrong is told.
@@ -142,13 +158,20 @@ func (a *analysis) observation(files []string, first int) {
 		a.summary.Connection(&conn)
 		a.writeErr = a.sink.Connection(&conn)
 	}
-	if a.observe != nil {
-		t.Observe = func(c *track.Conn, seg *decode.Segment, n track.Notes) { a.observe(base+c.ID, c, seg, n) }
+	t.Observe = func(c *track.Conn, seg *decode.Segment, n track.Notes) {
+		if n&track.NoteBadChecksum != 0 {
+			inputs[fileOf(seg.Frame)-first].BadLeftOut++
+		}
+		if a.observe != nil {
+			a.observe(base+c.ID, c, seg, n)
+		}
 	}
 	if a.icmp != nil {
 		t.ObserveICMP = func(c *track.Conn, e *decode.ICMPError) { a.icmp(base+c.ID, c, e) }
 	}
+	d.Incomplete = func(frame uint64) { inputs[fileOf(frame)-first].Incomplete++ }
 	a.packets(m, inputs, first, d, t)
+	d.Finish()
 	t.Finish()
 
 	for i := range inputs {
@@ -159,13 +182,6 @@ func (a *analysis) observation(files []string, first int) {
 		for _, s := range decode.Skips() {
 			if in.skipped[s] > 0 {
 				in.Skipped = append(in.Skipped, report.Skipped{Reason: s.String(), Packets: in.skipped[s]})
-			}
-		}
-		for r := decode.RemarkNone + 1; r < decode.NumRemarks; r++ {
-			if n := in.remarks[r]; n > 0 {
-				w := fmt.Sprintf("packets %v: %d", r, n)
-				in.Warnings = append(in.Warnings, w)
-				a.note(in.Name + ": " + w)
 			}
 		}
 		a.summary.Capture(&in.Capture)
@@ -186,6 +202,7 @@ func (a *analysis) ended(name string, in *input, info capture.Info, err error) {
 	in.Format, in.Compression = info.Format, info.Compression
 	in.LinkTypes = linkTypeNames(info.LinkTypes)
 	in.Warnings = info.Warnings
+	in.Received, in.Dropped = info.Received, info.Dropped
 	in.Truncated = errors.Is(err, io.ErrUnexpectedEOF)
 	for _, w := range info.Warnings {
 		a.note(name + ": " + w)
@@ -216,7 +233,7 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 			continue
 		}
 		res := d.Decode(&pkt)
-		in.remarks[res.Remark]++
+		in.decoded(&res, &d.Segment)
 		switch res.Kind {
 		case decode.AsSegment:
 			t.Add(&d.Segment)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,6 +17,10 @@ func TestMain(m *testing.M) {
 // TestScripts runs the commands as their user does. Scripts have commands of
 // ours, see commands_test.go.
 func TestScripts(t *testing.T) {
+	samples, err := filepath.Abs("../../testdata/pcaps")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
@@ -29,7 +34,7 @@ func TestScripts(t *testing.T) {
 			"await":    await,
 		},
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, "NO_COLOR=", "COLUMNS=", "BAD=\x1b[31m")
+			e.Vars = append(e.Vars, "NO_COLOR=", "COLUMNS=", "BAD=\x1b[31m", "SAMPLES="+samples)
 			return nil
 		},
 	})
