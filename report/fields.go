@@ -106,7 +106,7 @@ func (s *scratch) endpoint(e encoder, key string, end *track.End, now capture.Ti
 		e.end()
 	}
 	e.str("state_basis", end.Basis().String())
-	if t := end.Since(); t != 0 {
+	if t, ok := end.Since(); ok {
 		e.time("since", t)
 	} else {
 		e.null("since")

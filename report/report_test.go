@@ -275,6 +275,27 @@ func aConnection(t testing.TB) *Connection {
 	return conn
 }
 
+// TestTimeZero holds that the beginning of 1970 is a time like any other.
+func TestTimeZero(t *testing.T) {
+	tr := track.New(track.Config{})
+	var out bytes.Buffer
+	sink := newJSONL(&out, Options{})
+	tr.Done = func(c *track.Conn) {
+		if err := sink.Connection(&Connection{Conn: c, ID: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.Segment(&decode.Segment{Frame: 1, Flags: decode.SYN, SrcPort: 40000, DstPort: 80})
+	tr.Finish()
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), `"state":"SYN_SENT","may_be":[],"state_basis":"sent","since":"1970-01-01T00:00:00.000000000Z"`) ||
+		strings.Count(out.String(), `"since":null`) != 1 {
+		t.Error(out.String())
+	}
+}
+
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }

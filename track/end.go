@@ -170,12 +170,12 @@ func (e *End) State() State {
 	return e.state
 }
 
-// Since returns when the end entered its state; zero if it made no move.
-func (e *End) Since() capture.Time {
+// Since returns when the end entered its state; false if it made no move.
+func (e *End) Since() (capture.Time, bool) {
 	if t := e.lastTransition(); t != nil {
-		return t.Time
+		return t.Time, true
 	}
-	return 0
+	return 0, false
 }
 
 // SinceFrame returns the frame that shows the end's state; zero if it made no

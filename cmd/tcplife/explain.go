@@ -266,17 +266,16 @@ func (l *ladder) Connection(c *report.Connection) error {
 		return nil
 	}
 	l.found = true
-	over := capture.Time(0)
+	step := script.Step{What: script.EndOfCapture}
+	at, expired := c.Now, false
 	for _, e := range c.Ends() {
-		if t := e.Transitions(); len(t) > 0 && t[len(t)-1].Basis == track.Timer {
-			over = max(over, t[len(t)-1].Time)
+		if t := e.Transitions(); len(t) > 0 && t[len(t)-1].Basis == track.Timer && (!expired || t[len(t)-1].Time > at) {
+			at, expired = t[len(t)-1].Time, true
 		}
 	}
-	step := script.Step{What: script.EndOfCapture}
-	at := c.Now
 	switch {
-	case over != 0:
-		step.What, at = "(2MSL)", over
+	case expired:
+		step.What = "(2MSL)"
 	case c.EndReason == track.Reused:
 		step.What = "(ports used again)"
 	case c.EndReason == track.Evicted:
