@@ -155,9 +155,7 @@ type Reset struct {
 	Time  capture.Time
 	Frame uint64
 	By    Role
-	ACK   bool   // RST,ACK: an abort; a bare RST is a host's stateless reply
-	Wnd   uint16 // 0 in stateless replies
-	TTL   uint8
+	ACK   bool          // RST,ACK: an abort; a bare RST is a host's stateless reply
 	Idle  time.Duration // since the last segment before it, from either end
 	State [2]State      // of client and server when it passed
 }

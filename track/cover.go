@@ -9,7 +9,7 @@ type cover struct {
 	on    bool
 	own   bool // the end sent the RST itself
 	abort bool // it was RST,ACK: an application's abort, not a host's reply
-	icmp  bool // an ICMP error did it; only a repeated SYN takes it away
+	icmp  bool // an ICMP error did it; any later segment of the end takes it away
 	order uint32
 	by    Transition
 }

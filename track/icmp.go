@@ -4,7 +4,7 @@ import "tcplife/decode"
 
 // ICMP takes an ICMP error that quotes a segment. Quoting the SYN, an
 // unreachable ends SYN_SENT, and SYN_RCVD unless it is one that listeners wait
-// out; that is taken back if the SYN is repeated. Quoting a later segment an error
+// out; that is taken back if the end sends again. Quoting a later segment an error
 // changes no state (RFC 5927 §4).
 func (t *Tracker) ICMP(e *decode.ICMPError) {
 	t.Tick(e.Time, e.Frame)

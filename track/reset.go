@@ -93,11 +93,11 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 	}
 	c.hasRST = true
 	c.rst = Reset{
-		Time: seg.Time, Frame: seg.Frame, By: c.Role(snd), ACK: f.Has(decode.ACK), Wnd: seg.Wnd, TTL: seg.TTL,
+		Time: seg.Time, Frame: seg.Frame, By: c.Role(snd), ACK: f.Has(decode.ACK),
 		Idle:  seg.Time.Sub(max(snd.Sent, rcv.Sent)),
 		State: [2]State{c.Client().State(), c.Server().State()},
 	}
-	if max(snd.Sent, rcv.Sent) == 0 {
+	if snd.SentFrame == 0 && rcv.SentFrame == 0 {
 		c.rst.Idle = 0
 	}
 }

@@ -199,14 +199,14 @@ func (c *Conn) ordinary(snd, rcv *End, seg *decode.Segment) {
 	}
 	switch v := c.judge(snd, rcv, seg); v {
 	case counts:
-		c.decideHeld(snd, rcv, seg)
+		c.decideHeld(snd, seg)
 		c.apply(snd, rcv, seg)
 		if c.release() {
 			c.step(snd, rcv, seg) // it may acknowledge what waited
 		}
 	case unseenAck, beyondWindow:
 		if v == unseenAck {
-			c.decideHeld(snd, rcv, seg)
+			c.decideHeld(snd, seg)
 		}
 		c.hold(snd, seg, v)
 		c.release()

@@ -88,7 +88,7 @@ func (c *Conn) reckonUnseen() {
 // wait. Its sender confirms its own by acknowledging at least as much, and
 // refutes them by less; it refutes its peer's by going on below them from where
 // it was.
-func (c *Conn) decideHeld(snd, rcv *End, seg *decode.Segment) {
+func (c *Conn) decideHeld(snd *End, seg *decode.Segment) {
 	if len(c.held) == 0 || !seg.Flags.Has(decode.ACK) || !snd.isNew(seg) {
 		return
 	}

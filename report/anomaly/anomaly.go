@@ -121,9 +121,8 @@ func (s Suspect) String() string {
 	}[s]
 }
 
-// AppOf and HostOf return the program and the host at the end of that role.
-func AppOf(r track.Role) Suspect  { return [...]Suspect{ClientApp, ServerApp}[r] }
-func HostOf(r track.Role) Suspect { return [...]Suspect{ClientHost, ServerHost}[r] }
+// AppOf returns the program at the end of that role.
+func AppOf(r track.Role) Suspect { return [...]Suspect{ClientApp, ServerApp}[r] }
 
 // A Finding is what a rule has to say.
 type Finding struct {
