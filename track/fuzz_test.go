@@ -2,6 +2,7 @@ package track
 
 import (
 	"encoding/binary"
+	"math"
 	"testing"
 	"time"
 
@@ -11,9 +12,9 @@ import (
 
 // FuzzTracker feeds a tracker any segments: it must not panic, its clock must not
 // go back, each end's moves must be arrows of Figure 5 in a chain, or a RST's,
-// and every connection must be handed over once.
+// TIME_WAIT must last, and every connection must be handed over once.
 func FuzzTracker(f *testing.F) {
-	for _, flags := range [][]byte{
+	for start, flags := range [][]byte{
 		{0x02, 0x12, 0x10, 0x11, 0x11, 0x10},
 		{0x02, 0x12, 0x10, 0x18, 0x04},
 		{0x02, 0x02, 0x12, 0x12},
@@ -21,14 +22,31 @@ func FuzzTracker(f *testing.F) {
 		{0x02, 0x14, 0x02, 0x12, 0x02},
 		{0x00, 0x29, 0x01, 0x03, 0x06},
 	} {
-		var in []byte
+		in := []byte{byte(start)}
 		for i, fl := range flags {
-			in = append(in, fl, byte(i%2), byte(i*7), byte(i), byte(i+1), 10, 1)
+			in = append(in, fl, byte(i%2), byte(i*7), byte(i), byte(i+1), 10, 1, 0, 0)
 		}
 		f.Add(in)
 	}
+	// A whole life, and a clock that is set back in TIME_WAIT.
+	in := []byte{0}
+	for i, l := range [][4]byte{
+		{0x02, 0, 0x40, 0}, {0x12, 1, 0x20, 0x41}, {0x10, 0, 0x41, 0x21},
+		{0x11, 0, 0x41, 0x21}, {0x11, 1, 0x21, 0x42}, {0x10, 0, 0x42, 0x22},
+	} {
+		in = append(in, l[0], l[1], l[2], l[3], 0, 10, byte(i), 0, 0)
+	}
+	in = append(in, 0xff, 0, 0, 0, 0, 0, 0, 0, 1)
+	for range 2 * stepFrames {
+		in = append(in, 0xff, 0, 0, 0, 0, 0, 252, 0, 0)
+	}
+	f.Add(in)
 	f.Fuzz(trackAny)
 }
+
+// fuzzStarts are times at which a capture may begin: at the limits of what a time
+// can be, an ordinary one, and where none was recorded.
+var fuzzStarts = []capture.Time{1_700_000_000e9, 1, 0, math.MaxInt64 - 1e12, math.MaxInt64, -1e12, math.MinInt64}
 
 func trackAny(t *testing.T, in []byte) {
 	tr := New(Config{})
@@ -36,36 +54,42 @@ func trackAny(t *testing.T, in []byte) {
 	tr.Observe = func(c *Conn, _ *decode.Segment, n Notes) {
 		open[c.ID] = true
 		_ = n.String()
-		checkConn(t, c)
-		checkSmall(t, c)
+		checkConn(t, tr, c)
+		if !c.succeeded { // else it is kept whole
+			checkSmall(t, c)
+		}
 	}
 	tr.Done = func(c *Conn) {
-		checkConn(t, c)
+		checkConn(t, tr, c)
 		if !open[c.ID] {
 			t.Errorf("connection %d handed over twice, or never observed", c.ID)
 		}
 		delete(open, c.ID)
 	}
-	now := capture.Time(1)
-	for frame := uint64(1); len(in) >= 7; frame++ {
-		seg, step := fuzzSegment(in[:7])
-		in = in[7:]
+	if len(in) == 0 {
+		return
+	}
+	now := fuzzStarts[int(in[0])%len(fuzzStarts)]
+	in = in[1:]
+	for frame := uint64(1); len(in) >= fuzzOctets; frame++ {
+		seg, step := fuzzSegment(in)
+		in = in[fuzzOctets:]
 		now = now.Add(step)
 		seg.Time, seg.Frame = now, frame
-		clock := tr.Now()
-		switch {
-		case in != nil && seg.Flags == 0xff:
+		clock := tr.clock
+		switch seg.Flags {
+		case 0xff:
 			tr.Tick(seg.Time, frame)
-		case seg.Flags == 0xfe:
+		case 0xfe:
 			tr.ICMP(&decode.ICMPError{
 				Time: now, Frame: frame, Type: 3, Code: 1, Src: seg.Src, Dst: seg.Dst,
-				SrcPort: seg.SrcPort, DstPort: seg.DstPort, Seq: seg.Seq,
+				SrcPort: seg.SrcPort, DstPort: seg.DstPort, Seq: seg.Seq, Context: seg.Context,
 			})
 		default:
 			tr.Segment(&seg)
 		}
-		if tr.Now() < clock {
-			t.Fatalf("the clock went back from %d to %d", clock, tr.Now())
+		if tr.clock < clock {
+			t.Fatalf("the clock went back from %d to %d", clock, tr.clock)
 		}
 	}
 	tr.Finish()
@@ -74,14 +98,18 @@ func trackAny(t *testing.T, in []byte) {
 	}
 }
 
-// fuzzSegment makes a segment of seven octets, most of them near each other in
-// sequence space, so that they often fit.
+// fuzzOctets is how many octets make a segment.
+const fuzzOctets = 9
+
+// fuzzSegment makes a segment of the first octets, most of them near each other in
+// sequence space, so that they often fit. It tells how long after the one before it
+// was captured.
 func fuzzSegment(b []byte) (decode.Segment, time.Duration) {
 	seg := decode.Segment{Flags: decode.Flags(b[0]), Wnd: uint16(b[5]) << 3, Wire: 60}
 	a, z := decode.Addr{15: 1}, decode.Addr{15: 2}
-	seg.Src, seg.Dst, seg.SrcPort, seg.DstPort = a, z, 40000, 80
+	seg.Src, seg.Dst, seg.SrcPort, seg.DstPort = a, z, 40000+uint16(b[7]>>5&1), 80
 	if b[1]&1 != 0 {
-		seg.Src, seg.Dst, seg.SrcPort, seg.DstPort = z, a, 80, 40000
+		seg.Src, seg.Dst, seg.SrcPort, seg.DstPort = seg.Dst, seg.Src, seg.DstPort, seg.SrcPort
 	}
 	num := func(x byte, base uint32) uint32 {
 		if x >= 0xf8 {
@@ -108,6 +136,22 @@ func fuzzSegment(b []byte) (decode.Segment, time.Duration) {
 		seg.Opts |= decode.OptScale
 		seg.Scale = b[5] & 15 % 15
 	}
+	if b[1]&32 != 0 {
+		seg.Opts |= decode.OptFastOpen
+	}
+	seg.Checksum = [...]decode.Checksum{decode.ChecksumGood, decode.ChecksumUnknown, decode.ChecksumOffload, decode.ChecksumBad}[b[7]&3]
+	if b[7]&4 != 0 {
+		seg.Cut, seg.Checksum = true, decode.ChecksumUnknown
+		seg.Opts = decode.OptUnknown
+	}
+	if b[7]&8 != 0 {
+		seg.Wnd, seg.NoWnd = 0, true
+	}
+	if b[7]&16 != 0 {
+		seg.Opts |= decode.OptMSS
+		seg.MSS = uint16(b[5]) << 3
+	}
+	seg.Context = uint32(b[7] >> 6 & 1)
 	step := time.Duration(binary.LittleEndian.Uint16(b[5:])) * time.Microsecond
 	if b[6] > 250 {
 		step = time.Duration(b[6]-248) * 10 * time.Second
@@ -115,11 +159,21 @@ func fuzzSegment(b []byte) (decode.Segment, time.Duration) {
 	if b[6] == 250 {
 		step = -time.Second
 	}
+	switch b[8] {
+	case 1:
+		step = -3 * time.Hour
+	case 2:
+		step = 30 * 24 * time.Hour
+	case 3:
+		step = math.MaxInt64
+	case 4:
+		step = math.MinInt64
+	}
 	return seg, step
 }
 
 // checkConn holds a connection to what must be true of any.
-func checkConn(t *testing.T, c *Conn) {
+func checkConn(t *testing.T, tr *Tracker, c *Conn) {
 	t.Helper()
 	for _, e := range c.Ends() {
 		moves := e.Transitions()
@@ -131,11 +185,14 @@ func checkConn(t *testing.T, c *Conn) {
 			if !cover && next[m.From][m.move] != m.To {
 				t.Fatalf("connection %d: no arrow leads from %v to %v", c.ID, m.From, m.To)
 			}
+			if m.Basis == Timer && tr.skew == 0 && (m.Time != e.timeWait.Add(tr.timeWait) || m.Time.Sub(moves[i-1].Time) < tr.timeWait) {
+				t.Fatalf("connection %d: TIME_WAIT at %d, CLOSED by the clock at %d", c.ID, moves[i-1].Time, m.Time)
+			}
 		}
 		if n := len(moves); n > 0 && moves[n-1].To != e.State() {
 			t.Fatalf("connection %d: in %v after a move to %v", c.ID, e.State(), moves[n-1].To)
 		}
-		if e.MayBe(c.End).Has(e.State()) {
+		if e.MayBe(tr.Now()).Has(e.State()) {
 			t.Fatalf("connection %d: may be in %v, where it is", c.ID, e.State())
 		}
 	}

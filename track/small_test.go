@@ -201,7 +201,7 @@ func TestAdd(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		now := capture.Time(1)
 		for frame := uint64(1); frame < 5000; frame++ {
-			var b [7]byte
+			var b [fuzzOctets]byte
 			for i := range b {
 				b[i] = byte(r.Uint32())
 			}
