@@ -35,6 +35,7 @@ type analysis struct {
 	lastID   uint64
 	failed   bool  // fail was told something
 	writeErr error // the sink's; the run is over then
+	begun    bool  // a packet was read
 }
 
 // An input is a file of an observation.
@@ -112,6 +113,9 @@ func (a *analysis) over() bool { return a.writeErr != nil || a.enough != nil && 
 
 // flush hands on what is final, before the next packet is waited for.
 func (a *analysis) flush(t *track.Tracker) {
+	if !a.begun {
+		return // the report doesn't begin before there is something to report on
+	}
 	t.Flush()
 	if f, ok := a.sink.(report.Flusher); ok && a.writeErr == nil {
 		a.writeErr = f.Flush()
@@ -225,6 +229,7 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 		if a.progress != nil {
 			a.progress.packets.Add(1)
 		}
+		a.begun = true
 		in := &inputs[fileOf(pkt.Frame)-first]
 		in.Count(&pkt)
 		if !a.wants(&pkt) {

@@ -189,26 +189,27 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errTold
 	}
 	out := cmd.OutOrStdout()
+	screen := out // if that is a terminal
 	if f.output != "" && f.output != "-" {
 		file, err := createOutput(f.output, files)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, file.Close()) }()
-		out = file
+		out, screen = file, file.File
 	}
-	color, err := wantColor(f.color, out)
+	color, err := wantColor(f.color, screen)
 	if err != nil {
 		return err
 	}
-	a.sink, err = report.New(f.format, out, report.Options{Color: color, Width: terminalWidth(out), Limit: f.limit})
+	a.sink, err = report.New(f.format, out, report.Options{Color: color, Width: terminalWidth(screen), Limit: f.limit})
 	if err != nil {
 		return err
 	}
 	if f.follow || slices.ContainsFunc(files, waits) {
 		defer a.interruptible(f.follow)()
 	}
-	if !f.quiet && !f.noProgress && isTerminal(stderr) && !(isTerminal(out) && streams(f.format)) {
+	if !f.quiet && !f.noProgress && isTerminal(stderr) && !(isTerminal(screen) && streams(f.format)) {
 		a.progress = newProgress(stderr)
 		defer a.progress.stop()
 	}
@@ -241,19 +242,3 @@ func (a *analysis) interruptible(follow bool) (undo func()) {
 
 // streams reports whether the format's lines appear while packets are still read.
 func streams(format string) bool { return format != "table" && format != "summary" }
-
-// createOutput creates the file for the report, unless it is one of the inputs.
-func createOutput(name string, inputs []string) (*os.File, error) {
-	if out, err := os.Stat(name); err == nil {
-		for _, in := range inputs {
-			if fi, err := os.Stat(in); err == nil && os.SameFile(fi, out) && fi.Mode().IsRegular() {
-				return nil, fmt.Errorf("--output %s: is one of the inputs", name)
-			}
-		}
-	}
-	file, err := os.Create(name)
-	if err != nil {
-		return nil, fmt.Errorf("--output: %w", err)
-	}
-	return file, nil
-}
