@@ -39,6 +39,11 @@ func (w *csvWriter) str(key, val string) {
 		return
 	}
 	val = Printable(val)
+	// A spreadsheet runs what begins so, and shows what is behind the apostrophe.
+	// That leaves "-", which is standard input and no formula.
+	if val != "" && strings.IndexByte("=+-@", val[0]) >= 0 && val != "-" {
+		val = "'" + val
+	}
 	if !strings.ContainsAny(val, ",\"\r\n") {
 		w.buf = append(w.buf, val...)
 		return

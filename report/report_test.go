@@ -447,6 +447,20 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
+// TestFormulas holds that no name in CSV is one that a spreadsheet runs.
+func TestFormulas(t *testing.T) {
+	for name, want := range map[string]string{
+		"=1+1.pcap": "'=1+1.pcap", "+1": "'+1", "-1": "'-1", "@SUM(1)": "'@SUM(1)", "=A1,2": `"'=A1,2"`, "\t=1": `\t=1`, "\r=1": `\r=1`,
+		"-": "-", "a=1": "a=1", "": "",
+	} {
+		var w csvWriter
+		w.str("capture", name)
+		if got := string(w.buf); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+}
+
 // TestNotes holds that each kind of flaw is told once, with its number, and that a
 // capture without has none.
 func TestNotes(t *testing.T) {
