@@ -472,7 +472,7 @@ func (t *Tracker) Each(f func(*Conn)) {
 }
 
 // Finish ends the observation: what waits is decided, and what is still open is
-// handed to Done, in order of ID.
+// handed to Done, in order of ID. Another one may begin then, later in time.
 func (t *Tracker) Finish() {
 	t.Flush()
 	for i := 0; i < len(t.store.whole); i++ {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
@@ -143,7 +144,7 @@ func (a *analysis) observation(files []string, first int) {
 
 	d := decode.NewDecoder()
 	conn := report.Connection{Inputs: a.inputs}
-	base := a.lastID
+	base, evicted := a.lastID, 0
 	t.Done = func(c *track.Conn) {
 		if a.over() {
 			return
@@ -154,6 +155,9 @@ func (a *analysis) observation(files []string, first int) {
 		ctx := d.Context(c.Context)
 		conn.VLAN, conn.Tunnel = ctx.VLANs, ctx.Tunnel
 		a.lastID = max(a.lastID, conn.ID)
+		if c.EndReason == track.Evicted {
+			evicted++
+		}
 		in.Add(c)
 		if !a.only.wants(&conn) {
 			a.summary.LeftOut++
@@ -177,6 +181,9 @@ func (a *analysis) observation(files []string, first int) {
 	a.packets(m, inputs, first, d, t)
 	d.Finish()
 	t.Finish()
+	if limit := size(a.config.MaxBytes); evicted > 0 {
+		a.note(fmt.Sprintf("%d connections were evicted, the longest idle first: --memory-limit is %v", evicted, limit.String()))
+	}
 
 	for i := range inputs {
 		in := &inputs[i]
@@ -231,6 +238,9 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 		}
 		a.begun = true
 		in := &inputs[fileOf(pkt.Frame)-first]
+		if in.Packets == 0 && begun {
+			a.bridge(t, &pkt)
+		}
 		in.Count(&pkt)
 		if !a.wants(&pkt) {
 			in.Filtered++
@@ -249,6 +259,21 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 			in.skipped[res.Skip]++
 			t.AddTick(pkt.Time, pkt.Frame)
 		}
+	}
+}
+
+// apart is the time between two files that no connection can be followed across:
+// an idle one that lives has sent keep-alives, if it sends any, and one that does
+// not has been given up (Linux: tcp_keepalive_time, and nine probes 75 s apart).
+// What was not captured for that long can't be called silence either.
+const apart = 2*time.Hour + 9*75*time.Second
+
+// bridge ends the observation before a file that begins long after all before it:
+// captures of different days that were named together.
+func (a *analysis) bridge(t *track.Tracker, pkt *capture.Packet) {
+	t.Flush()
+	if gap := pkt.Time.Sub(t.Now()); gap > apart {
+		t.Finish()
 	}
 }
 

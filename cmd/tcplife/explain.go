@@ -49,7 +49,8 @@ func newExplain() *cobra.Command {
 			if f.conn == 0 {
 				return errors.New("--conn: which connection? tcplife FILE lists their IDs")
 			}
-			if err := checkTimeWait(f.timeWait); err != nil {
+			config, err := f.track.config()
+			if err != nil {
 				return err
 			}
 			color, err := wantColor(f.color, cmd.OutOrStdout())
@@ -61,7 +62,7 @@ func newExplain() *cobra.Command {
 				return err
 			}
 			return explain(cmd, files, f.conn, &analysis{
-				config:   track.Config{TimeWait: f.timeWait},
+				config:   config,
 				filter:   filter,
 				separate: f.separate,
 			}, color)
@@ -71,7 +72,7 @@ func newExplain() *cobra.Command {
 	fs.Uint64VarP(&f.conn, "conn", "c", 0, "`ID` of the connection, as the report of the same files has it")
 	f.packets.add(cmd)
 	separateFlag(cmd, &f.separate)
-	timeWaitFlag(cmd, &f.timeWait)
+	f.track.add(cmd)
 	colorFlag(cmd, &f.color)
 	return cmd
 }

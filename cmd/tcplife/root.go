@@ -9,13 +9,11 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"tcplife/report"
 	"tcplife/report/anomaly"
-	"tcplife/track"
 )
 
 const rootLong = `tcplife reads capture files and tells the life of every TCP connection in them,
@@ -58,7 +56,7 @@ type rootFlags struct {
 	format     string
 	output     string
 	color      string
-	timeWait   time.Duration
+	track      trackFlags
 	limit      int
 	packets    packetFlags
 	only       selectionFlags
@@ -99,7 +97,7 @@ func newRoot() *cobra.Command {
 	f.only.add(cmd)
 	separateFlag(cmd, &f.separate)
 	fs.BoolVar(&f.follow, "follow", false, "at the end of the file wait for what is still written to it, until interrupted")
-	timeWaitFlag(cmd, &f.timeWait)
+	f.track.add(cmd)
 	colorFlag(cmd, &f.color)
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no warnings and no progress on standard error")
 	fs.BoolVar(&f.noProgress, "no-progress", false, "no progress on standard error")
@@ -107,11 +105,6 @@ func newRoot() *cobra.Command {
 	cmd.AddCommand(newExplain(), newRules(), newSchema())
 	cmd.AddCommand(extra...)
 	return cmd
-}
-
-// timeWaitFlag adds the flag that says how long TIME_WAIT lasts.
-func timeWaitFlag(cmd *cobra.Command, to *time.Duration) {
-	cmd.Flags().DurationVar(to, "time-wait", time.Minute, "how long TIME_WAIT lasts; Linux has 60s, Windows 2m, macOS 30s")
 }
 
 // separateFlag adds the flag that keeps files apart.
@@ -148,15 +141,9 @@ func version() string {
 	return b.Main.Version
 }
 
-func checkTimeWait(d time.Duration) error {
-	if d <= 0 {
-		return fmt.Errorf("--time-wait %v: not a positive duration", d)
-	}
-	return nil
-}
-
 func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
-	if err := checkTimeWait(f.timeWait); err != nil {
+	config, err := f.track.config()
+	if err != nil {
 		return err
 	}
 	if f.limit < 0 {
@@ -171,7 +158,7 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	a := &analysis{
-		config:   track.Config{TimeWait: f.timeWait},
+		config:   config,
 		checker:  anomaly.NewChecker(anomaly.All),
 		filter:   filter,
 		only:     only,
