@@ -36,7 +36,8 @@ func TestClockSetBack(t *testing.T) {
 		{"for few frames, and TIME_WAIT over", "-3600 (udp)\n" + ticks(stepFrames-1, "+.1") + "+3643.7 (udp)\n", "CLOSED"},
 		{"for few frames, twice", "-3600 (udp)\n" + ticks(stepFrames-1, "+.1") + "+3593.7 (udp)\n-3600 (udp)\n" + ticks(stepFrames-1, "+.1") + "+3643.6 (udp)", "TIME_WAIT"},
 		// Half a second is no step, however many frames are late.
-		{"by little", "-.5 (udp)\n" + ticks(2*stepFrames, "+0") + "+50.5 (udp)", "CLOSED"},
+		{"by little", "-.5 (udp)\n" + ticks(2*stepFrames, "+0") + "+50.4 (udp)", "TIME_WAIT"},
+		{"by little, and TIME_WAIT over", "-.5 (udp)\n" + ticks(2*stepFrames, "+0") + "+50.5 (udp)", "CLOSED"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := parse(t, closed[1:]+tt.then)[0]
@@ -45,6 +46,21 @@ func TestClockSetBack(t *testing.T) {
 				t.Errorf("%s, want %s:\n%s", last.A, tt.want, s)
 			}
 		})
+	}
+	// TIME_WAIT begins by the clock as it goes on, not as it was set.
+	for _, tt := range []struct{ then, want string }{{"+59.9", "TIME_WAIT"}, {"+60", "CLOSED"}} {
+		s := parse(t, closed[1:]+"+90 (udp)\n-3600 (udp)\n"+ticks(stepFrames, "+.1")+`
++1      --> S 1000000:1000000(0)
++.010   <-- S. 0:0(0) ack 1000001
++.001   --> . 1000001:1000001(0) ack 1
++1      --> F. 1000001:1000001(0) ack 1
++.010   <-- F. 1:1(0) ack 1000002
++.001   --> . 1000002:1000002(0) ack 2
+`[1:]+tt.then+" (udp)")[0]
+		answer(s, isns[0][0], isns[0][1])
+		if last := s.Steps[len(s.Steps)-1]; last.A != tt.want {
+			t.Errorf("%s later %s, want %s:\n%s", tt.then, last.A, tt.want, s)
+		}
 	}
 	// The move has the time of the clock as it was set.
 	s := parse(t, closed[1:]+"-3600 (udp)\n"+ticks(stepFrames, "+.1")+"+55 (udp)\n")[0]
