@@ -48,11 +48,7 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	e.secs("duration", c.duration())
 	e.uint("first_packet", number(c.First))
 	e.uint("last_packet", number(c.Last))
-	if name, other := c.Inputs.elsewhere(c.Last, c.Capture); other {
-		e.str("last_capture", name)
-	} else {
-		e.null("last_capture")
-	}
+	inputOf(e, "last_capture", c.Last, c)
 	e.str("handshake", c.Handshake().String())
 	if d, ok := c.HandshakeTime(); ok {
 		e.secs("handshake_time", int64(d))
@@ -139,17 +135,22 @@ func (s *scratch) icmp(e encoder, n *track.ICMPNote, ok bool, c *Connection) {
 		e.str("name", n.Name())
 		e.time("time", n.Time)
 		e.uint("packet", number(n.Frame))
-		if name, other := c.Inputs.elsewhere(n.Frame, c.Capture); other {
-			e.str("capture", name)
-		} else {
-			e.null("capture")
-		}
+		inputOf(e, "capture", n.Frame, c)
 	} else {
 		for _, key := range [...]string{"from", "v6", "type", "code", "name", "time", "packet", "capture"} {
 			e.null(key)
 		}
 	}
 	e.close()
+}
+
+// inputOf puts the name of the frame's input into e, null if it is the connection's.
+func inputOf(e encoder, key string, frame uint64, c *Connection) {
+	if name, other := c.Inputs.elsewhere(frame, c.Capture); other {
+		e.str(key, name)
+	} else {
+		e.null(key)
+	}
 }
 
 func transition(e encoder, r track.Role, t track.Transition, c *Connection) {
@@ -268,9 +269,7 @@ func (s *scratch) summary(e encoder, m *Summary) {
 	e.uint("capture_gaps", m.Gaps)
 	e.uint("duplicates", m.Duplicates)
 	e.uint("withdrawn", m.Withdrawn)
-	e.open("outcomes")
 	outcomes(e, &m.Outcomes)
-	e.close()
 	e.open("states")
 	for r := range m.States {
 		e.open(track.Role(r).String())
@@ -292,9 +291,7 @@ func (s *scratch) summary(e encoder, m *Summary) {
 			e.uint("connections", v.Connections)
 			e.uint("bytes", v.Bytes)
 			e.uint("payload_bytes", v.PayloadBytes)
-			e.open("outcomes")
 			outcomes(e, &v.Outcomes)
-			e.close()
 			e.uint("findings", v.Findings)
 			e.close()
 		}
@@ -311,9 +308,11 @@ func (s *scratch) summary(e encoder, m *Summary) {
 }
 
 func outcomes(e encoder, n *[numOutcomes]uint64) {
+	e.open("outcomes")
 	for o, n := range n {
 		if n > 0 {
 			e.uint(Outcome(o).String(), n)
 		}
 	}
+	e.close()
 }

@@ -6,25 +6,43 @@ import (
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
+	"tcplife/track"
 )
 
 // Flaws count what is imperfect about a capture, and keeps something about its
 // connections from being known.
 type Flaws struct {
 	Received, Dropped uint64 // packets, by the interfaces' own statistics; 0 if there are none
-	Gaps              uint64 // times that segments were acknowledged which were not captured
-	Midstream         uint64 // connections of which the handshake was not captured
-	OneSided          uint64 // connections of which one end was never seen to send
-	Duplicates        uint64 // segments captured twice
-	Reassembled       uint64 // segments put together from IP fragments
-	Incomplete        uint64 // datagrams of TCP of which fragments are missing
-	Cut               uint64 // packets of which the capture holds less than was on the wire
-	Sliced            uint64 // packets longer by their IP headers than on the wire
-	Aggregates        uint64 // packets with several segments each, of which the first was used
-	Checksums         [decode.NumChecksums]uint64
-	BadLeftOut        uint64        // segments that did not count for their checksum
-	StepsBack         uint64        // packets with an earlier time than the one before in the file
-	LargestStep       time.Duration // the most of which it was earlier
+	Unseen
+	Reassembled uint64 // segments put together from IP fragments
+	Incomplete  uint64 // datagrams of TCP of which fragments are missing
+	Cut         uint64 // packets of which the capture holds less than was on the wire
+	Sliced      uint64 // packets longer by their IP headers than on the wire
+	Aggregates  uint64 // packets with several segments each, of which the first was used
+	Checksums   [decode.NumChecksums]uint64
+	BadLeftOut  uint64        // segments that did not count for their checksum
+	StepsBack   uint64        // packets with an earlier time than the one before in the file
+	LargestStep time.Duration // the most of which it was earlier
+}
+
+// Unseen counts what was not captured of connections, or twice.
+type Unseen struct {
+	Gaps       uint64 // times that segments were acknowledged which were not captured
+	Midstream  uint64 // connections of which the handshake was not captured
+	OneSided   uint64 // connections of which one end was never seen to send
+	Duplicates uint64 // segments captured twice
+}
+
+// tally counts that of a connection.
+func (u *Unseen) tally(c *track.Conn) {
+	if c.Midstream {
+		u.Midstream++
+	}
+	if c.OneSided() {
+		u.OneSided++
+	}
+	u.Gaps += uint64(c.Gaps)
+	u.Duplicates += uint64(c.Duplicates)
 }
 
 // count counts a packet, which comes at that time after the one before.

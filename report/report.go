@@ -100,14 +100,7 @@ func (c *Capture) Count(p *capture.Packet) {
 // Add counts a connection of the capture.
 func (c *Capture) Add(conn *track.Conn) {
 	c.Connections++
-	if conn.Midstream {
-		c.Midstream++
-	}
-	if conn.OneSided() {
-		c.OneSided++
-	}
-	c.Gaps += uint64(conn.Gaps)
-	c.Duplicates += uint64(conn.Duplicates)
+	c.tally(conn)
 }
 
 // Options set how a report looks. The zero value is right for programs.

@@ -468,7 +468,7 @@ func TestNotes(t *testing.T) {
 		t.Errorf("of nothing: %q", notes)
 	}
 	f := Flaws{
-		Received: 4000, Dropped: 312, Gaps: 1, Midstream: 12, OneSided: 3, Duplicates: 40, Reassembled: 5, Incomplete: 2,
+		Received: 4000, Dropped: 312, Unseen: Unseen{Gaps: 1, Midstream: 12, OneSided: 3, Duplicates: 40}, Reassembled: 5, Incomplete: 2,
 		Cut: 500, Sliced: 7, Aggregates: 8, BadLeftOut: 2, StepsBack: 3, LargestStep: 1200 * time.Millisecond,
 	}
 	f.Checksums[decode.ChecksumGood], f.Checksums[decode.ChecksumBad], f.Checksums[decode.ChecksumOffload] = 113, 7, 41

@@ -73,23 +73,22 @@ func OutcomeOf(c *track.Conn) Outcome {
 // A Summary counts what a whole run has seen. Its memory is bounded, whatever
 // the captures hold: rare servers and findings are folded into a remainder.
 type Summary struct {
-	Captures            uint64
-	Packets, Bytes      uint64 // of all frames
-	First, Last         capture.Time
-	Connections         uint64
-	Segments            uint64
-	PayloadBytes        uint64
-	Retransmits         uint64
-	Midstream, OneSided uint64
-	Gaps, Duplicates    uint64
-	Withdrawn           uint64
-	Outcomes            [numOutcomes]uint64
-	States              [2][numStates]uint64 // where clients and servers were at the end of their record
-	ByRule              map[string]uint64    // findings
-	LeftOut             uint64               // connections that were not asked for and are in none of these
-	Filtered            uint64               // packets that were not wanted
-	Skipped             uint64               // packets that are no TCP segment
-	Warnings            uint64
+	Captures       uint64
+	Packets, Bytes uint64 // of all frames
+	First, Last    capture.Time
+	Connections    uint64
+	Segments       uint64
+	PayloadBytes   uint64
+	Retransmits    uint64
+	Unseen         // of them
+	Withdrawn      uint64
+	Outcomes       [numOutcomes]uint64
+	States         [2][numStates]uint64 // where clients and servers were at the end of their record
+	ByRule         map[string]uint64    // findings
+	LeftOut        uint64               // connections that were not asked for and are in none of these
+	Filtered       uint64               // packets that were not wanted
+	Skipped        uint64               // packets that are no TCP segment
+	Warnings       uint64
 
 	flaws    Flaws  // of the captures
 	captured uint64 // connections in them, those left out too
@@ -152,14 +151,7 @@ func (m *Summary) Connection(c *Connection) {
 	m.Segments += cli.Packets + srv.Packets
 	m.PayloadBytes += cli.PayloadBytes + srv.PayloadBytes
 	m.Retransmits += uint64(cli.Retransmits) + uint64(srv.Retransmits)
-	if c.Midstream {
-		m.Midstream++
-	}
-	if c.OneSided() {
-		m.OneSided++
-	}
-	m.Gaps += uint64(c.Gaps)
-	m.Duplicates += uint64(c.Duplicates)
+	m.tally(c.Conn)
 	m.Withdrawn += uint64(c.Withdrawn)
 	m.Outcomes[o]++
 	m.States[track.Client][cli.State()]++
