@@ -41,6 +41,15 @@ func FuzzTracker(f *testing.F) {
 		in = append(in, 0xff, 0, 0, 0, 0, 0, 252, 0, 0)
 	}
 	f.Add(in)
+	// Holes, more than are kept, and octets that fill the last of them.
+	in = []byte{0}
+	for i := range byte(24) {
+		in = append(in, 0x10, 0, 0x41+4*i, 0x21, 2, 10, 1, 0, 0)
+	}
+	for i := range byte(24) {
+		in = append(in, 0x10, 0, 0x42+4*i, 0x21, 1, 10, 1, 0, 0)
+	}
+	f.Add(in)
 	f.Fuzz(trackAny)
 }
 
@@ -194,6 +203,17 @@ func checkConn(t *testing.T, tr *Tracker, c *Conn) {
 		}
 		if e.MayBe(tr.Now()).Has(e.State()) {
 			t.Fatalf("connection %d: may be in %v, where it is", c.ID, e.State())
+		}
+	}
+	for i := range c.ends {
+		n := 0
+		for _, h := range c.holes {
+			if h.of == c.index(&c.ends[i]) {
+				n++
+			}
+		}
+		if n != int(c.ends[i].holes) || n > maxHoles {
+			t.Fatalf("connection %d: an end has %d holes, and counts %d", c.ID, n, c.ends[i].holes)
 		}
 	}
 	_, _, _, _ = c.Handshake(), c.Teardown(), c.ClosedFirst(), c.OneSided()
