@@ -18,6 +18,7 @@ type Flaws struct {
 	Incomplete  uint64 // datagrams of TCP of which fragments are missing
 	Cut         uint64 // packets of which the capture holds less than was on the wire
 	Sliced      uint64 // packets longer by their IP headers than on the wire
+	Offloaded   uint64 // segments longer than their receiver takes, which a network card splits or puts together
 	Aggregates  uint64 // packets with several segments each, of which the first was used
 	Checksums   [decode.NumChecksums]uint64
 	BadLeftOut  uint64        // segments that did not count for their checksum
@@ -68,6 +69,7 @@ func (f *Flaws) add(g *Flaws) {
 	f.Incomplete += g.Incomplete
 	f.Cut += g.Cut
 	f.Sliced += g.Sliced
+	f.Offloaded += g.Offloaded
 	f.Aggregates += g.Aggregates
 	for c, n := range g.Checksums {
 		f.Checksums[c] += n
@@ -99,6 +101,7 @@ func (f *Flaws) notes(packets, connections uint64) (notes []string) {
 	note(f.Incomplete, "%s of TCP without all their IP fragments: left out", count(f.Incomplete, "datagram"))
 	note(f.Cut, "%s captured in part, as the snap length is: checksums not verified", of(f.Cut, packets, "packet"))
 	note(f.Sliced, "%s longer by their IP headers than their frames: taken as cut on their way to the capture", of(f.Sliced, packets, "packet"))
+	note(f.Offloaded, "%s longer than the receiver takes (segmentation offload): packets and retransmissions on the wire are not those counted", count(f.Offloaded, "segment"))
 	note(f.Aggregates, "%s with several segments each (A-MSDU): only the first of each was looked at", of(f.Aggregates, packets, "packet"))
 	bad, verified := f.Checksums[decode.ChecksumBad], f.Checksums[decode.ChecksumBad]+f.Checksums[decode.ChecksumGood]
 	wrong := of(bad, verified, "checksum") + " wrong"
@@ -128,6 +131,7 @@ func (f *Flaws) put(e encoder) {
 	e.uint("incomplete", f.Incomplete)
 	e.uint("cut", f.Cut)
 	e.uint("sliced", f.Sliced)
+	e.uint("offloaded", f.Offloaded)
 	e.uint("aggregates", f.Aggregates)
 	e.open("checksums")
 	for c, n := range f.Checksums {

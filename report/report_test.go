@@ -469,7 +469,7 @@ func TestNotes(t *testing.T) {
 	}
 	f := Flaws{
 		Received: 4000, Dropped: 312, Unseen: Unseen{Gaps: 1, Midstream: 12, OneSided: 3, Duplicates: 40}, Reassembled: 5, Incomplete: 2,
-		Cut: 500, Sliced: 7, Aggregates: 8, BadLeftOut: 2, StepsBack: 3, LargestStep: 1200 * time.Millisecond,
+		Cut: 500, Sliced: 7, Offloaded: 6, Aggregates: 8, BadLeftOut: 2, StepsBack: 3, LargestStep: 1200 * time.Millisecond,
 	}
 	f.Checksums[decode.ChecksumGood], f.Checksums[decode.ChecksumBad], f.Checksums[decode.ChecksumOffload] = 113, 7, 41
 	var sum Flaws
@@ -489,6 +489,7 @@ note: 5 segments put together from IP fragments: checksums not verified
 note: 2 datagrams of TCP without all their IP fragments: left out
 note: 500 of 1,000 packets captured in part, as the snap length is: checksums not verified
 note: 7 of 1,000 packets longer by their IP headers than their frames: taken as cut on their way to the capture
+note: 6 segments longer than the receiver takes (segmentation offload): packets and retransmissions on the wire are not those counted
 note: 8 of 1,000 packets with several segments each (A-MSDU): only the first of each was looked at
 note: 7 of 120 checksums wrong: 2 segments left out, 5 segments counted, of senders without a right one before
 note: 41 checksums left to the network card: not verified

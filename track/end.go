@@ -50,6 +50,7 @@ type End struct {
 	knownTS             bool // tsRecent is valid
 	scale               scale
 	synWnd              uint16 // window of its SYN
+	mss                 uint16 // largest segment it takes, by its SYN (RFC 9293 §3.7.1); 0 if unknown
 	lastWnd             uint16
 	acks                bool // it acknowledged anything
 

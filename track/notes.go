@@ -35,6 +35,7 @@ const (
 	NoteChallenge                         // acknowledges something older than the connection
 	NoteCandidate                         // may begin a new incarnation
 	NoteWithdrawn                         // contradicts a state presumed before
+	NoteOffload                           // longer than its receiver takes: a network card is to split it, or has put it together
 	numNotes            = iota
 )
 
@@ -43,7 +44,7 @@ var noteNames = [numNotes]string{
 	"keep-alive", "keep-alive ack", "zero window", "zero-window probe", "window update", "window full",
 	"dup ack", "previous segment not captured", "acked unseen segment", "waits for confirmation",
 	"old duplicate", "stale timestamp", "outside the connection", "reset ignored", "challenge ack",
-	"new incarnation?", "withdraws a state",
+	"new incarnation?", "withdraws a state", "segmentation offload",
 }
 
 // List returns the names of the notes.
@@ -103,6 +104,9 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 		case rcv.Unacked() > 0:
 			n |= NoteDupAck
 		}
+	}
+	if rcv.mss != 0 && seg.Len > uint32(rcv.mss) && !f.Has(decode.SYN) {
+		n |= NoteOffload
 	}
 	if seg.Len > 0 && snd.edgeKnown && end == snd.edge && n&NoteRetransmission == 0 {
 		n |= NoteWindowFull

@@ -85,6 +85,9 @@ func (e *End) beginSYN(seg *decode.Segment) {
 		e.nxt, e.nxtKnown, e.jumped = seg.End(), true, false
 	}
 	e.synWnd = seg.Wnd
+	if seg.Opts.Has(decode.OptMSS) {
+		e.mss = seg.MSS
+	}
 	switch {
 	case seg.Opts.Has(decode.OptScale):
 		e.scale = scaleBase + scale(seg.Scale)

@@ -55,7 +55,7 @@ type smallEnd struct {
 	finSeq, copyTS            uint32 // of the copy of its FIN, or else of its SYN
 	flags                     uint32
 	ipID, copyID              uint16
-	wnd, synWnd               uint16
+	wnd, synWnd, mss          uint16
 	times                     [smallTimes]uint32 // offsets' lower halves: sent, data, probe, moves
 	timesHi                   [smallTimes]uint16
 	frames                    [smallTimes]uint32
@@ -217,7 +217,7 @@ func (s *smallEnd) pack(e *End, p *packer) bool {
 		iss: e.iss, una: e.una, nxt: e.nxt, edge: e.edge,
 		tsRecent: e.tsRecent, tsVal: e.lastCopy.tsVal, lastSeq: e.lastSeq,
 		rtt: uint32(e.rtt), least: uint32(e.least), finSeq: f.seq,
-		copyTS: copied.tsVal, ipID: e.lastCopy.ipID, copyID: copied.ipID, wnd: e.lastWnd, synWnd: e.synWnd,
+		copyTS: copied.tsVal, ipID: e.lastCopy.ipID, copyID: copied.ipID, wnd: e.lastWnd, synWnd: e.synWnd, mss: e.mss,
 		n: uint8(len(e.hist)), initial: uint8(e.initial), scale: uint8(e.scale),
 		syn: p.u8(e.SYN), fin: p.u8(e.FIN), rst: p.u8(e.RST), retransmit: p.u8(e.Retransmits),
 	}
@@ -320,7 +320,7 @@ func (s *smallEnd) unpack(e *End, c *smallConn) {
 	e.iss, e.una, e.nxt, e.edge = s.iss, s.una, s.nxt, s.edge
 	e.tsRecent, e.lastSeq = s.tsRecent, s.lastSeq
 	e.rtt, e.least = time.Duration(s.rtt), time.Duration(s.least)
-	e.lastWnd, e.synWnd, e.scale = s.wnd, s.synWnd, scale(s.scale)
+	e.lastWnd, e.synWnd, e.mss, e.scale = s.wnd, s.synWnd, s.mss, scale(s.scale)
 	e.lastCopy = copyID{s.tsVal, s.ipID, is(smallLastHasTS), is(smallLastHasID)}
 	copied := copyID{s.copyTS, s.copyID, is(smallCopyHasTS), is(smallCopyHasID)}
 	if s.packets > 0 {
@@ -369,6 +369,7 @@ type loneSYN struct {
 	wire         uint16
 	sp, dp       uint16
 	wnd, ipID    uint16
+	mss          uint16
 	opts         decode.Opts
 	scale, flags uint8
 	checksum     decode.Checksum
@@ -396,7 +397,7 @@ func (s *loneSYN) pack(c *Conn, seg *decode.Segment) bool {
 	*s = loneSYN{
 		time: seg.Time, id: c.ID, src: src, dst: dst, seq: seg.Seq, tsVal: seg.TSVal,
 		frame: uint32(seg.Frame), frameHi: uint16(seg.Frame >> 32), wire: uint16(seg.Wire), sp: seg.SrcPort, dp: seg.DstPort,
-		wnd: seg.Wnd, opts: seg.Opts, scale: seg.Scale, flags: uint8(seg.Flags), checksum: seg.Checksum,
+		wnd: seg.Wnd, mss: seg.MSS, opts: seg.Opts, scale: seg.Scale, flags: uint8(seg.Flags), checksum: seg.Checksum,
 	}
 	if seg.HasIPID {
 		s.ipID = seg.IPID
@@ -410,6 +411,6 @@ func (s *loneSYN) segment() decode.Segment {
 		Time: s.time, Frame: uint64(s.frameHi)<<32 | uint64(s.frame), Wire: uint32(s.wire),
 		Src: v4Mapped(s.src), Dst: v4Mapped(s.dst), SrcPort: s.sp, DstPort: s.dp,
 		Seq: s.seq, Wnd: s.wnd, Flags: decode.Flags(s.flags), Checksum: s.checksum,
-		Opts: s.opts, Scale: s.scale, TSVal: s.tsVal, IPID: s.ipID, HasIPID: s.ipID != 0,
+		Opts: s.opts, MSS: s.mss, Scale: s.scale, TSVal: s.tsVal, IPID: s.ipID, HasIPID: s.ipID != 0,
 	}
 }

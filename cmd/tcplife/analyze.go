@@ -170,6 +170,9 @@ func (a *analysis) observation(files []string, first int) {
 		if n&track.NoteBadChecksum != 0 {
 			inputs[fileOf(seg.Frame)-first].BadLeftOut++
 		}
+		if n&track.NoteOffload != 0 {
+			inputs[fileOf(seg.Frame)-first].Offloaded++
+		}
 		if a.observe != nil {
 			a.observe(base+c.ID, c, seg, n)
 		}
