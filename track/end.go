@@ -151,6 +151,15 @@ func identify(seg *decode.Segment) copyID {
 	return copyID{seg.TSVal, seg.IPID, seg.Opts.Has(decode.OptTimestamps), seg.HasIPID}
 }
 
+// olderThan reports whether a segment with the identity c was sent before one
+// with d, as far as their identities tell.
+func (c copyID) olderThan(d copyID) bool {
+	if c.hasTS && d.hasTS && c.tsVal != d.tsVal {
+		return before(c.tsVal, d.tsVal)
+	}
+	return c.hasID && d.hasID && int16(c.ipID-d.ipID) < 0
+}
+
 // newerThan reports whether a segment with the identity c is a later copy than
 // the one with d, equal in all else. Where nothing tells, it is.
 func (c copyID) newerThan(d copyID) bool {

@@ -120,6 +120,9 @@ func (c *Conn) inferFIN(e, peer *End, seg *decode.Segment) {
 	}
 	if e.state == SynReceived {
 		e.take(rcvAckOfSYN, received(seg))
+		if peer.state == SynSent {
+			peer.take(sndAckOfSYN, received(seg))
+		}
 	}
 	e.take(sndFIN, received(seg))
 	e.raise(e.fin.seq + 1)

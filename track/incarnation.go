@@ -112,7 +112,7 @@ func (t *Tracker) routeSYN(c *Conn, seg *decode.Segment) *Conn {
 		if identify(seg).newerThan(identify(&d.seg)) {
 			d.copies++
 			d.last, d.lastFrame = seg.Time, seg.Frame
-			if over && !d.usedISN {
+			if over && !d.usedISN && !d.stale {
 				n := t.openCandidate(c, i)
 				return n
 			}

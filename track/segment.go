@@ -46,9 +46,13 @@ func neverCounts(seg *decode.Segment) bool {
 
 // remember keeps what tells copies of seg, which counts, from later segments.
 func (e *End) remember(seg *decode.Segment) {
-	e.lastCopy, e.lastSeq, e.counted = identify(seg), seg.Seq, true
 	if seg.Flags.Has(decode.SYN) {
-		e.synCopy = e.lastCopy
+		e.synCopy = identify(seg)
+	}
+	if id := identify(seg); !e.counted || !id.olderThan(e.lastCopy) || seg.Len > 0 && seg.End() == e.nxt {
+		e.lastCopy, e.lastSeq, e.counted = id, seg.Seq, true
+	}
+	if seg.Flags.Has(decode.SYN) {
 		return
 	}
 	e.zeroWnd, e.lastWnd = seg.Wnd == 0 && !seg.NoWnd, seg.Wnd
@@ -133,6 +137,7 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		rcv.iss, rcv.issKnown = seg.Ack-1, true
 		rcv.raise(seg.Ack)
 		rcv.sentSYN = true
+		rcv.offeredTS = snd.offeredTS // which it would not have, had the SYN not (RFC 7323 §3.2)
 	}
 	c.acknowledge(snd, rcv, seg)
 	if rcv.state == SynReceived && rcv.refuted < maxRefuted && between(rcv.iss+1, seg.Ack, rcv.nxt) {
@@ -267,7 +272,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	}
 	octets := snd.nxtKnown && end == snd.nxt && !snd.jumped // sent already: a FIN has none of their numbers
 	c.advance(snd, rcv, seg)
-	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent)) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
+	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent) || seg.Time.Sub(snd.Sent) >= pawsExpiry) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
 		snd.tsRecent, snd.knownTS = seg.TSVal, true
 	}
 	if f.Has(decode.FIN) && !snd.fin.counts && (!octets || snd.fin.waits) {
