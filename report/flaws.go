@@ -32,6 +32,7 @@ type Unseen struct {
 	Midstream  uint64 // connections of which the handshake was not captured
 	OneSided   uint64 // connections of which one end was never seen to send
 	Duplicates uint64 // segments captured twice
+	Evicted    uint64 // connections that had to make room, and may have gone on
 }
 
 // tally counts that of a connection.
@@ -44,6 +45,9 @@ func (u *Unseen) tally(c *track.Conn) {
 	}
 	u.Gaps += uint64(c.Gaps)
 	u.Duplicates += uint64(c.Duplicates)
+	if c.EndReason == track.Evicted {
+		u.Evicted++
+	}
 }
 
 // count counts a packet, which comes at that time after the one before.
@@ -65,6 +69,7 @@ func (f *Flaws) add(g *Flaws) {
 	f.Midstream += g.Midstream
 	f.OneSided += g.OneSided
 	f.Duplicates += g.Duplicates
+	f.Evicted += g.Evicted
 	f.Reassembled += g.Reassembled
 	f.Incomplete += g.Incomplete
 	f.Cut += g.Cut
@@ -99,6 +104,7 @@ func (f *Flaws) notes(packets, connections uint64) (notes []string) {
 	note(f.Duplicates, "%s captured twice, counted once: retransmissions as quick would be missed", count(f.Duplicates, "segment"))
 	note(f.Reassembled, "%s put together from IP fragments: checksums not verified", count(f.Reassembled, "segment"))
 	note(f.Incomplete, "%s of TCP without all their IP fragments: left out", count(f.Incomplete, "datagram"))
+	note(f.Evicted, "%s evicted at the memory limit, the longest idle first: what came of them is not known", of(f.Evicted, connections, "connection"))
 	note(f.Cut, "%s captured in part, as the snap length is: checksums not verified", of(f.Cut, packets, "packet"))
 	note(f.Sliced, "%s longer by their IP headers than their frames: taken as cut on their way to the capture", of(f.Sliced, packets, "packet"))
 	note(f.Offloaded, "%s longer than the receiver takes (segmentation offload): packets and retransmissions on the wire are not those counted", count(f.Offloaded, "segment"))
@@ -125,6 +131,7 @@ func (f *Flaws) notes(packets, connections uint64) (notes []string) {
 // put puts what f counts into e, but for gaps, one_sided and duplicates.
 func (f *Flaws) put(e encoder) {
 	e.uint("midstream", f.Midstream)
+	e.uint("evicted", f.Evicted)
 	e.uint("received", f.Received)
 	e.uint("dropped", f.Dropped)
 	e.uint("reassembled", f.Reassembled)

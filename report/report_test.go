@@ -468,7 +468,7 @@ func TestNotes(t *testing.T) {
 		t.Errorf("of nothing: %q", notes)
 	}
 	f := Flaws{
-		Received: 4000, Dropped: 312, Unseen: Unseen{Gaps: 1, Midstream: 12, OneSided: 3, Duplicates: 40}, Reassembled: 5, Incomplete: 2,
+		Received: 4000, Dropped: 312, Unseen: Unseen{Gaps: 1, Midstream: 12, OneSided: 3, Duplicates: 40, Evicted: 9}, Reassembled: 5, Incomplete: 2,
 		Cut: 500, Sliced: 7, Offloaded: 6, Aggregates: 8, BadLeftOut: 2, StepsBack: 3, LargestStep: 1200 * time.Millisecond,
 	}
 	f.Checksums[decode.ChecksumGood], f.Checksums[decode.ChecksumBad], f.Checksums[decode.ChecksumOffload] = 113, 7, 41
@@ -487,6 +487,7 @@ note: 3 of 120 connections seen in one direction only: the other end's states ar
 note: 40 segments captured twice, counted once: retransmissions as quick would be missed
 note: 5 segments put together from IP fragments: checksums not verified
 note: 2 datagrams of TCP without all their IP fragments: left out
+note: 9 of 120 connections evicted at the memory limit, the longest idle first: what came of them is not known
 note: 500 of 1,000 packets captured in part, as the snap length is: checksums not verified
 note: 7 of 1,000 packets longer by their IP headers than their frames: taken as cut on their way to the capture
 note: 6 segments longer than the receiver takes (segmentation offload): packets and retransmissions on the wire are not those counted

@@ -57,6 +57,9 @@ func capturesIn(dir string, note func(string)) (found []string, err error) {
 		}
 		if fi, err := os.Stat(path); err != nil || !fi.Mode().IsRegular() { // behind symbolic links
 			return nil
+		} else if fi.Size() == 0 { // nor are those of /proc opened, some of which block
+			others = append(others, filepath.Base(path))
+			return nil
 		}
 		r, err := capture.Options{BufferSize: 4 << 10}.Open(path)
 		switch {

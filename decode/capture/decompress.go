@@ -21,6 +21,10 @@ import (
 // reader takes more unasked. The other formats have at most 16 MiB by design.
 const maxWindow = 128 << 20
 
+// manyWindow is the same for each of more than manyFiles files, of which up to
+// maxOpen are open at a time: what zstd -19 and xz -6 ask for.
+const manyWindow = 8 << 20
+
 // compressedBuffer is how much of a compressed file one read(2) asks for.
 const compressedBuffer = 128 << 10
 
@@ -29,22 +33,22 @@ const compressedBuffer = 128 << 10
 type codec struct {
 	name  string
 	magic string
-	open  func(*bufio.Reader) (io.Reader, error)
+	open  func(r *bufio.Reader, window int) (io.Reader, error)
 }
 
 var codecs = []codec{
-	{"gzip", "\x1f\x8b\x08", func(r *bufio.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
-	{"zstd", "\x28\xb5\x2f\xfd", func(r *bufio.Reader) (io.Reader, error) {
+	{"gzip", "\x1f\x8b\x08", func(r *bufio.Reader, _ int) (io.Reader, error) { return gzip.NewReader(r) }},
+	{"zstd", "\x28\xb5\x2f\xfd", func(r *bufio.Reader, window int) (io.Reader, error) {
 		// Concurrency 1 decodes where it is asked, and needs no Close.
-		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
 	}},
-	{"xz", "\xfd7zX", func(r *bufio.Reader) (io.Reader, error) { return xz.NewReader(r, maxWindow) }},
+	{"xz", "\xfd7zX", func(r *bufio.Reader, window int) (io.Reader, error) { return xz.NewReader(r, uint32(window)) }},
 	{"lz4", "\x04\x22\x4d\x18", openLZ4},
 	{"lz4", "\x02\x21\x4c\x18", openLZ4}, // as lz4 -l and the Linux kernel write it
-	{"bzip2", "BZh", func(r *bufio.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }},
+	{"bzip2", "BZh", func(r *bufio.Reader, _ int) (io.Reader, error) { return bzip2.NewReader(r), nil }},
 }
 
-func openLZ4(r *bufio.Reader) (io.Reader, error) { return lz4.NewReader(r), nil }
+func openLZ4(r *bufio.Reader, _ int) (io.Reader, error) { return lz4.NewReader(r), nil }
 
 // codecOf returns the codec of a file that begins with b, nil if it has none.
 func codecOf(b []byte) *codec {
@@ -81,7 +85,7 @@ func (r *Reader) decompress() error {
 		return nil
 	}
 	r.compression = c.name
-	a := newAhead(&decompressor{codec: c, src: &unread{bytes.Clone(r.buf[r.pos:r.end]), r.src, r.srcErr}}, nil)
+	a := newAhead(&decompressor{codec: c, window: r.window, src: &unread{bytes.Clone(r.buf[r.pos:r.end]), r.src, r.srcErr}}, nil)
 	r.aheads = append(r.aheads, a)
 	r.src, r.srcErr = a, nil
 	r.pos, r.end = 0, 0
@@ -113,14 +117,15 @@ func (u *unread) Read(b []byte) (int, error) {
 // error is io.ErrUnexpectedEOF if src ended too soon, that of src if reading
 // failed, and otherwise names the codec.
 type decompressor struct {
-	codec *codec
-	src   *unread
-	out   io.Reader // nil until the first Read
+	codec  *codec
+	window int
+	src    *unread
+	out    io.Reader // nil until the first Read
 }
 
 func (d *decompressor) Read(b []byte) (int, error) {
 	if d.out == nil {
-		out, err := d.codec.open(bufio.NewReaderSize(d.src, compressedBuffer))
+		out, err := d.codec.open(bufio.NewReaderSize(d.src, compressedBuffer), d.window)
 		if err != nil {
 			return 0, d.explain(err)
 		}
@@ -145,7 +150,7 @@ func (d *decompressor) explain(err error) error {
 	case errors.Is(err, xz.ErrBuf) && d.src.err == io.EOF: // "truncated or corrupt"
 		return io.ErrUnexpectedEOF
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, xz.ErrMemlimit):
-		return fmt.Errorf("%s: it takes a window of more than %d MiB to read it", d.codec.name, maxWindow>>20)
+		return fmt.Errorf("%s: it takes a window of more than %d MiB to read it", d.codec.name, d.window>>20)
 	}
 	if strings.HasPrefix(err.Error(), d.codec.name) {
 		return err

@@ -65,7 +65,7 @@ type waiting struct {
 func NewMerge(paths []string, first int, o Options, ended func(file int, info Info, err error)) *Merge {
 	m := &Merge{paths: paths, first: first, opts: o, ended: ended, open: func(path string, o Options) (*Reader, error) { return o.Open(path) }}
 	if len(paths) > manyFiles && o.BufferSize == 0 {
-		m.opts.BufferSize = smallBuffer
+		m.opts.BufferSize, m.opts.window = smallBuffer, manyWindow
 	}
 	m.opts.total = &m.read
 	for _, p := range paths {

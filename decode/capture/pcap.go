@@ -2,6 +2,7 @@ package capture
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 )
@@ -78,6 +79,9 @@ func (r *Reader) nextPcap(p *Packet) error {
 	sec, frac, n, wire := r.u32(b), r.u32(b[4:]), r.u32(b[8:]), r.u32(b[12:])
 	if s := r.pcap.swapped; s != inOrder && (s == swapped || n > wire) {
 		n, wire = wire, n
+	}
+	if n == 0 && wire == 0 && new(pcapFile).magic(b) && r.u16(b[4:]) == 2 {
+		return errors.New("another pcap file begins here: give them as several")
 	}
 	if n > maxRecord {
 		return fmt.Errorf("captured length %d is above the limit of %d", n, maxRecord)

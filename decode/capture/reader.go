@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ const (
 
 // A Reader reads the packets of one capture file, in the file's order.
 type Reader struct {
+	window      int // Options.window
 	src         io.Reader
 	closer      io.Closer // nil: what src reads from is not ours to close
 	size        int64
@@ -75,7 +77,8 @@ type Options struct {
 	// BufferSize is what is read at once; 0 means 1 MiB.
 	BufferSize int
 
-	total *atomic.Int64 // counts the octets read too
+	total  *atomic.Int64 // counts the octets read too
+	window int           // history that decompressing may take; 0 means maxWindow
 }
 
 // Open opens a capture file. "-" means standard input.
@@ -146,7 +149,7 @@ func newReader(src io.Reader, o Options) (*Reader, error) {
 	if o.BufferSize == 0 {
 		o.BufferSize = bufferSize
 	}
-	r := &Reader{buf: make([]byte, o.BufferSize), lastLink: ^uint32(0), wait: o.Wait}
+	r := &Reader{buf: make([]byte, o.BufferSize), lastLink: ^uint32(0), wait: o.Wait, window: cmp.Or(o.window, maxWindow)}
 	r.raw.src, r.raw.total = src, o.total
 	r.src = &r.raw
 	err := r.decompress()
