@@ -250,11 +250,8 @@ func (e *End) Transitions() []Transition {
 // Entered reports whether the end was ever in state s, and when it last entered
 // it.
 func (e *End) Entered(s State) (capture.Time, uint64, bool) {
-	h, _ := e.made()
-	for i := len(h) - 1; i >= 0; i-- {
-		if h[i].To == s {
-			return h[i].Time, h[i].Frame, true
-		}
+	if i := e.lastTo(s); i >= 0 {
+		return e.hist[i].Time, e.hist[i].Frame, true
 	}
 	return 0, 0, false
 }

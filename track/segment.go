@@ -46,10 +46,11 @@ func neverCounts(seg *decode.Segment) bool {
 
 // remember keeps what tells copies of seg, which counts, from later segments.
 func (e *End) remember(seg *decode.Segment) {
+	id := identify(seg)
 	if seg.Flags.Has(decode.SYN) {
-		e.synCopy = identify(seg)
+		e.synCopy = id
 	}
-	if id := identify(seg); !e.counted || !id.olderThan(e.lastCopy) || seg.Len > 0 && seg.End() == e.nxt {
+	if !e.counted || !id.olderThan(e.lastCopy) || seg.Len > 0 && seg.End() == e.nxt {
 		e.lastCopy, e.lastSeq, e.counted = id, seg.Seq, true
 	}
 	if seg.Flags.Has(decode.SYN) {
