@@ -27,20 +27,21 @@ type scratch struct {
 // (github.com/corelight/community-id-spec).
 func (s *scratch) communityID(c *Connection) []byte {
 	a, b := c.Client(), c.Server()
-	aa, ba := addrBytes(&a.Addr), addrBytes(&b.Addr)
-	if cmp := compare(aa, ba); cmp > 0 || cmp == 0 && a.Port > b.Port {
-		a, b, aa, ba = b, a, ba, aa
-	}
+	aAddr, bAddr := a.Addr(), b.Addr()
+	aa, ba := addrBytes(&aAddr), addrBytes(&bAddr)
 	if len(aa) != len(ba) {
-		aa, ba = a.Addr[:], b.Addr[:]
+		aa, ba = aAddr[:], bAddr[:]
+	}
+	if cmp := compare(aa, ba); cmp > 0 || cmp == 0 && a.Port() > b.Port() {
+		a, b, aa, ba = b, a, ba, aa
 	}
 	const tcp = 6
 	h := append(s.hash[:0], 0, 0) // seed
 	h = append(h, aa...)
 	h = append(h, ba...)
 	h = append(h, tcp, 0)
-	h = binary.BigEndian.AppendUint16(h, a.Port)
-	h = binary.BigEndian.AppendUint16(h, b.Port)
+	h = binary.BigEndian.AppendUint16(h, a.Port())
+	h = binary.BigEndian.AppendUint16(h, b.Port())
 	if s.sha == nil {
 		s.sha = sha1.New()
 	}

@@ -44,11 +44,11 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	s.endpoint(e, "server", c.Server(), c.Now)
 	e.str("role_basis", c.RoleBasis.String())
 	e.time("start", c.Start)
-	e.time("end", c.End)
+	e.time("end", c.End())
 	e.secs("duration", c.duration())
 	e.uint("first_packet", number(c.First))
-	e.uint("last_packet", number(c.Last))
-	inputOf(e, "last_capture", c.Last, c)
+	e.uint("last_packet", number(c.Last()))
+	inputOf(e, "last_capture", c.Last(), c)
 	e.str("handshake", c.Handshake().String())
 	if d, ok := c.HandshakeTime(); ok {
 		e.secs("handshake_time", int64(d))
@@ -60,10 +60,10 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	e.str("end_reason", c.EndReason.String())
 	e.bool("midstream", c.Midstream)
 	e.bool("one_sided", c.OneSided())
-	e.uint("capture_gaps", uint64(c.Gaps))
-	e.uint("duplicates", uint64(c.Duplicates))
-	e.uint("withdrawn", uint64(c.Withdrawn))
-	e.uint("completeness", uint64(c.Completeness))
+	e.uint("capture_gaps", uint64(c.Gaps()))
+	e.uint("duplicates", uint64(c.Duplicates()))
+	e.uint("withdrawn", uint64(c.Withdrawn()))
+	e.uint("completeness", uint64(c.Completeness()))
 	if n, ok := c.ICMP(); ok || !e.none("icmp") {
 		s.icmp(e, &n, ok, c)
 	}
@@ -87,9 +87,9 @@ func (s *scratch) connection(e encoder, c *Connection) {
 
 func (s *scratch) endpoint(e encoder, key string, end *track.End, now capture.Time) {
 	e.open(key)
-	s.buf = appendAddr(s.buf[:0], end.Addr)
+	s.buf = appendAddr(s.buf[:0], end.Addr())
 	e.text("addr", s.buf)
-	e.uint("port", uint64(end.Port))
+	e.uint("port", uint64(end.Port()))
 	e.str("state", end.State().String())
 	if e.array("may_be") {
 		if may := end.MayBe(now); may != 0 {
@@ -112,13 +112,13 @@ func (s *scratch) endpoint(e encoder, key string, end *track.End, now capture.Ti
 	} else {
 		e.null("isn")
 	}
-	e.uint("packets", end.Packets)
-	e.uint("bytes", end.Bytes)
-	e.uint("payload_bytes", end.PayloadBytes)
-	e.uint("syn", uint64(end.SYN))
-	e.uint("fin", uint64(end.FIN))
-	e.uint("rst", uint64(end.RST))
-	e.uint("retransmits", uint64(end.Retransmits))
+	e.uint("packets", end.Packets())
+	e.uint("bytes", end.Bytes())
+	e.uint("payload_bytes", end.PayloadBytes())
+	e.uint("syn", uint64(end.SYN()))
+	e.uint("fin", uint64(end.FIN()))
+	e.uint("rst", uint64(end.RST()))
+	e.uint("retransmits", uint64(end.Retransmits()))
 	e.str("closed_with", end.ClosedWith().String())
 	e.close()
 }

@@ -43,8 +43,8 @@ func (u *Unseen) tally(c *track.Conn) {
 	if c.OneSided() {
 		u.OneSided++
 	}
-	u.Gaps += uint64(c.Gaps)
-	u.Duplicates += uint64(c.Duplicates)
+	u.Gaps += uint64(c.Gaps())
+	u.Duplicates += uint64(c.Duplicates())
 	if c.EndReason == track.Evicted {
 		u.Evicted++
 	}

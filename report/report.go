@@ -50,7 +50,7 @@ type Connection struct {
 }
 
 // duration returns the nanoseconds from the first segment to the last.
-func (c *Connection) duration() int64 { return int64(c.End - c.Start) }
+func (c *Connection) duration() int64 { return int64(c.End() - c.Start) }
 
 // A Finding concerns several connections of an input, or none.
 type Finding struct {

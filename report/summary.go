@@ -148,21 +148,21 @@ func (m *Summary) Connection(c *Connection) {
 	cli, srv := c.Client(), c.Server()
 	o := OutcomeOf(c.Conn)
 	m.Connections++
-	m.Segments += cli.Packets + srv.Packets
-	m.PayloadBytes += cli.PayloadBytes + srv.PayloadBytes
-	m.Retransmits += uint64(cli.Retransmits) + uint64(srv.Retransmits)
+	m.Segments += cli.Packets() + srv.Packets()
+	m.PayloadBytes += cli.PayloadBytes() + srv.PayloadBytes()
+	m.Retransmits += uint64(cli.Retransmits()) + uint64(srv.Retransmits())
 	m.tally(c.Conn)
-	m.Withdrawn += uint64(c.Withdrawn)
+	m.Withdrawn += uint64(c.Withdrawn())
 	m.Outcomes[o]++
 	m.States[track.Client][cli.State()]++
 	m.States[track.Server][srv.State()]++
 
-	key := serverKey{srv.Addr, srv.Port}
+	key := serverKey{srv.Addr(), srv.Port()}
 	v := m.servers.at(key, maxServers, func(v *Server) uint64 { return v.Connections })
-	v.Addr, v.Port = srv.Addr, srv.Port
+	v.Addr, v.Port = srv.Addr(), srv.Port()
 	v.Connections++
-	v.Bytes += cli.Bytes + srv.Bytes
-	v.PayloadBytes += cli.PayloadBytes + srv.PayloadBytes
+	v.Bytes += cli.Bytes() + srv.Bytes()
+	v.PayloadBytes += cli.PayloadBytes() + srv.PayloadBytes()
 	v.Outcomes[o]++
 	v.Findings += uint64(len(c.Findings))
 

@@ -90,11 +90,11 @@ func newRow(c *Connection) row {
 	cli, srv := c.Client(), c.Server()
 	return row{
 		id:       c.ID,
-		client:   endpoint(cli.Addr, cli.Port),
-		server:   endpoint(srv.Addr, srv.Port),
+		client:   endpoint(cli.Addr(), cli.Port()),
+		server:   endpoint(srv.Addr(), srv.Port()),
 		start:    c.Start,
 		duration: time.Duration(c.duration()),
-		bytes:    [2]uint64{cli.Bytes, srv.Bytes},
+		bytes:    [2]uint64{cli.Bytes(), srv.Bytes()},
 		states:   [2]string{state(cli, c.Now), state(srv, c.Now)},
 		ended:    ending(c),
 		findings: ruleNames(c.Findings),
@@ -104,25 +104,25 @@ func newRow(c *Connection) row {
 
 func (s *table) attempt(c *Connection, o Outcome) {
 	srv := c.Server()
-	a := s.attempts.at(attemptKey{srv.Addr, srv.Port, o}, maxAttemptPorts, func(a *attempt) uint64 { return a.n })
+	a := s.attempts.at(attemptKey{srv.Addr(), srv.Port(), o}, maxAttemptPorts, func(a *attempt) uint64 { return a.n })
 	a.n++
 	if a.n <= maxAttempts {
 		a.rows = append(a.rows, newRow(c))
 	}
-	addr := c.Client().Addr
+	addr := c.Client().Addr()
 	if a.n == 1 {
-		a.total, a.last, a.from = a.rows[0], c.End, addr
+		a.total, a.last, a.from = a.rows[0], c.End(), addr
 		return
 	}
 	a.many = a.many || addr != a.from
-	a.last = max(a.last, c.End)
+	a.last = max(a.last, c.End())
 	t := &a.total
 	t.many = a.n
 	t.id = min(t.id, c.ID)
 	t.start = min(t.start, c.Start)
 	t.duration = a.last.Sub(t.start)
-	t.bytes[0] += c.Client().Bytes
-	t.bytes[1] += srv.Bytes
+	t.bytes[0] += c.Client().Bytes()
+	t.bytes[1] += srv.Bytes()
 	if w := worst(c.Findings); w > t.worst {
 		t.worst, t.findings = w, ruleNames(c.Findings)
 	}

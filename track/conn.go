@@ -173,17 +173,17 @@ type ICMPNote struct {
 // one encapsulation (RFC 9293 §3.4.1).
 type Conn struct {
 	ID          uint64 // counts connections by first segment, from 1; gaps are possible
-	Context     uint32 // encapsulation; see decode.Decoder.Context
+	context     uint32 // encapsulation; see decode.Decoder.Context
 	RoleBasis   RoleBasis
 	EndReason   EndReason
-	First, Last uint64 // frames of the first and last segment
-	Start, End  capture.Time
+	First, last uint64 // frames of the first and last segment
+	Start, end  capture.Time
 	Midstream   bool // the handshake was not captured
-	Gaps        int  // times that octets were acknowledged which were not captured
-	Duplicates  int  // mirror duplicates left out
-	Withdrawn   int  // moves taken back
+	gaps        int  // times that octets were acknowledged which were not captured
+	duplicates  int  // mirror duplicates left out
+	withdrawn   int  // moves taken back
 
-	Completeness Completeness
+	completeness Completeness
 
 	key      key
 	ends     [2]End // the first sent the first segment
@@ -270,7 +270,7 @@ func (c *Conn) Peer(e *End) *End {
 // its peer: the other direction took another path, or was filtered out.
 func (c *Conn) OneSided() bool {
 	for i := range c.ends {
-		if c.ends[i].Packets == 0 {
+		if c.ends[i].packets == 0 {
 			return c.ends[1-i].acks
 		}
 	}
@@ -283,9 +283,9 @@ func (c *Conn) Handshake() Handshake {
 	switch {
 	case c.crossed:
 		return Simultaneous
-	case c.Completeness&SawSYNACK != 0 && c.acked:
+	case c.completeness&SawSYNACK != 0 && c.acked:
 		return Complete
-	case c.Completeness&SawSYNACK != 0 && cl.sentSYN && !cl.Acked():
+	case c.completeness&SawSYNACK != 0 && cl.sentSYN && !cl.Acked():
 		return HalfOpen
 	case !cl.sentSYN || c.Midstream || cl.Acked():
 		return Missed
@@ -298,7 +298,7 @@ func (c *Conn) Handshake() Handshake {
 // HandshakeTime returns the time from the first SYN to the acknowledgment that
 // completes the handshake, if both were captured.
 func (c *Conn) HandshakeTime() (time.Duration, bool) {
-	if cl := c.Client(); c.acked && cl.SYN > 0 && c.Completeness&SawSYNACK != 0 {
+	if cl := c.Client(); c.acked && cl.syns > 0 && c.completeness&SawSYNACK != 0 {
 		return c.ackedAt.Sub(cl.firstSYN), true
 	}
 	return 0, false
@@ -355,3 +355,24 @@ func (c *Conn) ICMP() (ICMPNote, bool) { return c.icmp, c.hasICMP }
 // Withdrawals returns the first moves that were taken back; Withdrawn counts
 // them all. The slice is valid until the next segment.
 func (c *Conn) Withdrawals() []Withdrawal { return c.withdrawals }
+
+// Last returns the frame of the connection's last segment.
+func (c *Conn) Last() uint64 { return c.last }
+
+// End returns when the connection's latest segment was captured.
+func (c *Conn) End() capture.Time { return c.end }
+
+// Context returns the connection's encapsulation; see decode.Decoder.Context.
+func (c *Conn) Context() uint32 { return c.context }
+
+// Gaps returns how many times octets were acknowledged that were not captured.
+func (c *Conn) Gaps() int { return c.gaps }
+
+// Duplicates returns how many mirror duplicates were left out.
+func (c *Conn) Duplicates() int { return c.duplicates }
+
+// Withdrawn returns how many moves were taken back.
+func (c *Conn) Withdrawn() int { return c.withdrawn }
+
+// Completeness tells what of the connection's life was captured.
+func (c *Conn) Completeness() Completeness { return c.completeness }

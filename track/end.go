@@ -15,19 +15,19 @@ import (
 // capture point knows them: its peer's acknowledgments and windows are kept with
 // the end that they are about.
 type End struct {
-	Addr decode.Addr
-	Port uint16
+	addr decode.Addr
+	port uint16
 
-	Packets       uint64
-	Bytes         uint64 // octets of frames on the wire
-	PayloadBytes  uint64 // octets of payload, retransmissions included
-	SYN, FIN, RST uint32 // segments with the flag
-	Retransmits   uint32
+	packets          uint64
+	bytes            uint64 // octets of frames on the wire
+	payload          uint64 // octets of payload, retransmissions included
+	syns, fins, rsts uint32 // segments with the flag
+	retransmits      uint32
 
-	Sent      capture.Time // when it last sent a segment, whether it counted or not
-	SentFrame uint64       // that segment
-	Data      capture.Time // when it last sent payload, keep-alive probes left out; 0 if never
-	DataFrame uint64       // that segment
+	sent      capture.Time // when it last sent a segment, whether it counted or not
+	sentFrame uint64       // that segment
+	data      capture.Time // when it last sent payload, keep-alive probes left out; 0 if never
+	dataFrame uint64       // that segment
 
 	firstSYN, lastSYN capture.Time
 
@@ -337,3 +337,45 @@ func (e *End) isNew(seg *decode.Segment) bool {
 	}
 	return seg.Seq != e.lastSeq || id.newerThan(e.lastCopy)
 }
+
+// Addr returns the end's address.
+func (e *End) Addr() decode.Addr { return e.addr }
+
+// Port returns the end's port.
+func (e *End) Port() uint16 { return e.port }
+
+// Packets returns how many segments the end sent.
+func (e *End) Packets() uint64 { return e.packets }
+
+// Bytes returns how many octets the frames of the end's segments had on the wire.
+func (e *End) Bytes() uint64 { return e.bytes }
+
+// PayloadBytes returns how many octets of payload the end sent, retransmissions
+// included.
+func (e *End) PayloadBytes() uint64 { return e.payload }
+
+// SYN returns how many segments with SYN the end sent.
+func (e *End) SYN() uint32 { return e.syns }
+
+// FIN returns how many segments with FIN the end sent.
+func (e *End) FIN() uint32 { return e.fins }
+
+// RST returns how many segments with RST the end sent.
+func (e *End) RST() uint32 { return e.rsts }
+
+// Retransmits returns how many of the end's segments repeated octets.
+func (e *End) Retransmits() uint32 { return e.retransmits }
+
+// Sent returns when the end last sent a segment, whether it counted or not; 0 if
+// it never did.
+func (e *End) Sent() capture.Time { return e.sent }
+
+// SentFrame returns the frame of the end's last segment; 0 if there is none.
+func (e *End) SentFrame() uint64 { return e.sentFrame }
+
+// Data returns when the end last sent payload, keep-alive probes left out; 0 if
+// never.
+func (e *End) Data() capture.Time { return e.data }
+
+// DataFrame returns the frame of that segment; 0 if there is none.
+func (e *End) DataFrame() uint64 { return e.dataFrame }

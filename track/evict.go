@@ -108,6 +108,6 @@ func (s *store) lastActive(r ref) capture.Time {
 	case loneRef:
 		return s.lones.At(n).time
 	default:
-		return s.whole[n].End
+		return s.whole[n].end
 	}
 }

@@ -30,7 +30,7 @@ func TestMemoryLimit(t *testing.T) {
 				if c.EndReason == Evicted {
 					evicted++
 				}
-				if c.Server().Port == 443 {
+				if c.Server().port == 443 {
 					honest++
 					if c.EndReason != CaptureEnd || c.Client().State() != Established {
 						t.Errorf("the honest connection: %v, %v", c.EndReason, c.Client().State())

@@ -26,8 +26,8 @@ func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
 		return
 	}
 	snd.fin.counts = true
-	snd.blind = rcv.Packets == 0 && rcv.unaKnown && after(seg.Ack, rcv.una)
-	if rcv.Packets == 0 && snd.rise.one && seg.Ack == rcv.una && !rcv.fin.counts && rcv.established() && snd.state == Established {
+	snd.blind = rcv.packets == 0 && rcv.unaKnown && after(seg.Ack, rcv.una)
+	if rcv.packets == 0 && snd.rise.one && seg.Ack == rcv.una && !rcv.fin.counts && rcv.established() && snd.state == Established {
 		// The peer is never seen. The octet by which this end's acknowledgments
 		// last rose, now that it closes, was the peer's FIN.
 		rcv.fin = fin{counts: true, inferred: true, seq: rcv.una - 1, time: snd.rise.by.time, frame: snd.rise.by.frame}

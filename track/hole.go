@@ -72,7 +72,7 @@ func (c *Conn) passHoles(rcv *End) {
 	for i := range c.holes {
 		if h := &c.holes[i]; h.of == c.index(rcv) && before(h.from, rcv.una) {
 			h.from = rcv.una
-			c.Gaps++
+			c.gaps++
 		}
 	}
 	c.closeHoles(rcv)

@@ -26,7 +26,7 @@ func (n *ICMPNote) Name() string { return decode.ICMPName(n.V6, n.Type, n.Code) 
 func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 	for ; c != nil; c = c.older {
 		snd := &c.ends[0]
-		if snd.Addr != e.Src || snd.Port != e.SrcPort {
+		if snd.addr != e.Src || snd.port != e.SrcPort {
 			snd = &c.ends[1]
 		}
 		if c.older != nil && snd.nxtKnown && (after(e.Seq, snd.nxt) || snd.issKnown && before(e.Seq, snd.iss)) {

@@ -80,7 +80,7 @@ func (c *Conn) fits(seg *decode.Segment) bool {
 		return false
 	}
 	if seg.Flags.Has(decode.ACK) && rcv.nxtKnown {
-		if !near(seg.Ack, rcv.nxt) || rcv.Packets > 0 && after(seg.Ack, rcv.highest()) {
+		if !near(seg.Ack, rcv.nxt) || rcv.packets > 0 && after(seg.Ack, rcv.highest()) {
 			return false
 		}
 		if rcv.issKnown && atMost(seg.Ack, rcv.iss) {
@@ -236,11 +236,11 @@ func (t *Tracker) openCandidate(c *Conn, i int) *Conn {
 	if d.copies == 1 {
 		return n
 	}
-	n.Last, n.End, n.ends[0].lastSYN = d.lastFrame, d.last, d.last
-	n.ends[0].SYN += uint32(d.copies - 1)
-	n.ends[0].Packets += uint64(d.copies - 1)
-	n.ends[0].Bytes += uint64(d.copies-1) * uint64(d.seg.Wire)
-	n.ends[0].Retransmits += uint32(d.copies - 1)
+	n.last, n.end, n.ends[0].lastSYN = d.lastFrame, d.last, d.last
+	n.ends[0].syns += uint32(d.copies - 1)
+	n.ends[0].packets += uint64(d.copies - 1)
+	n.ends[0].bytes += uint64(d.copies-1) * uint64(d.seg.Wire)
+	n.ends[0].retransmits += uint32(d.copies - 1)
 	return n
 }
 

@@ -85,7 +85,7 @@ func (e *End) gaveUp(now capture.Time) bool {
 	case Closed, TimeWait, FinWait2, SynSent, SynReceived:
 		return false
 	}
-	return e.streak.n >= givingUp && now.Sub(e.Sent) > 5*e.streak.gap/2
+	return e.streak.n >= givingUp && now.Sub(e.sent) > 5*e.streak.gap/2
 }
 
 // cond returns a where ok, else b.

@@ -9,7 +9,7 @@ func (c *Conn) joinMidstream(snd, rcv *End, seg *decode.Segment) {
 	if snd.state != Unknown && rcv.state != Unknown {
 		return
 	}
-	if rcv.Packets > 0 && rcv.joined && seg.Flags.Has(decode.ACK) {
+	if rcv.packets > 0 && rcv.joined && seg.Flags.Has(decode.ACK) {
 		snd.join(sent(seg))
 		rcv.join(received(seg))
 	} else if snd.joined {
@@ -42,13 +42,13 @@ func (c *Conn) restart(seg *decode.Segment) {
 			c.noteWithdrawn(t, seg)
 		}
 		*e = End{
-			Addr: e.Addr, Port: e.Port, Packets: e.Packets, Bytes: e.Bytes, PayloadBytes: e.PayloadBytes,
-			SYN: e.SYN, FIN: e.FIN, RST: e.RST, Retransmits: e.Retransmits,
-			Sent: e.Sent, SentFrame: e.SentFrame, Data: e.Data, DataFrame: e.DataFrame,
+			addr: e.addr, port: e.port, packets: e.packets, bytes: e.bytes, payload: e.payload,
+			syns: e.syns, fins: e.fins, rsts: e.rsts, retransmits: e.retransmits,
+			sent: e.sent, sentFrame: e.sentFrame, data: e.data, dataFrame: e.dataFrame,
 			firstSYN: e.firstSYN, lastSYN: e.lastSYN, hist: e.hist[:0],
 		}
 	}
 	c.holes = c.holes[:0]
-	c.client, c.RoleBasis = likelyClient(c.ends[0].Port, c.ends[1].Port)
+	c.client, c.RoleBasis = likelyClient(c.ends[0].port, c.ends[1].port)
 	c.Midstream, c.fastOpen, c.crossed, c.acked = true, false, false, false
 }

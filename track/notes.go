@@ -80,7 +80,7 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 		case data && rcv.zeroWnd && seg.Len == 1 && seg.Seq == snd.nxt:
 			n |= NoteZeroWindowProbe
 		case data && atMost(end, snd.nxt) && !(f.Has(decode.SYN) && !snd.sentSYN) && !(f.Has(decode.SYN) && seg.Seq != snd.iss):
-			if snd.holed() && seg.Time.Sub(snd.Sent) < max(outOfOrderWithin, snd.least) {
+			if snd.holed() && seg.Time.Sub(snd.sent) < max(outOfOrderWithin, snd.least) {
 				n |= NoteOutOfOrder
 			} else {
 				n |= NoteRetransmission
@@ -89,7 +89,7 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 			n |= NoteGap
 		}
 	}
-	if f.Has(decode.ACK) && rcv.nxtKnown && rcv.Packets > 0 && after(seg.Ack, rcv.highest()) && !f.Has(decode.SYN) {
+	if f.Has(decode.ACK) && rcv.nxtKnown && rcv.packets > 0 && after(seg.Ack, rcv.highest()) && !f.Has(decode.SYN) {
 		n |= NoteUnseenAck
 	}
 	if seg.Wnd == 0 && !f.Any(decode.SYN|decode.FIN) && !seg.NoWnd {
@@ -122,7 +122,7 @@ func (c *Conn) trail(snd *End, seg *decode.Segment, n Notes) {
 	switch again := n & (NoteRetransmission | NoteKeepAlive | NoteZeroWindowProbe); {
 	case again != 0:
 		snd.streak.n++
-		snd.streak.gap = seg.Time.Sub(snd.Sent)
+		snd.streak.gap = seg.Time.Sub(snd.sent)
 		snd.probing, snd.probe, snd.probeEnd = false, 0, 0
 	case seg.Len > 0 || seg.Flags.Any(decode.SYN|decode.FIN):
 		if !snd.probing {

@@ -94,10 +94,10 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 	c.hasRST = true
 	c.rst = Reset{
 		Time: seg.Time, Frame: seg.Frame, By: c.Role(snd), ACK: f.Has(decode.ACK),
-		Idle:  seg.Time.Sub(max(snd.Sent, rcv.Sent)),
+		Idle:  seg.Time.Sub(max(snd.sent, rcv.sent)),
 		State: [2]State{c.Client().State(), c.Server().State()},
 	}
-	if snd.SentFrame == 0 && rcv.SentFrame == 0 {
+	if snd.sentFrame == 0 && rcv.sentFrame == 0 {
 		c.rst.Idle = 0
 	}
 }

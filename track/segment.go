@@ -25,7 +25,7 @@ func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 	default:
 		c.ordinary(snd, rcv, seg)
 	}
-	snd.Sent, snd.SentFrame = seg.Time, seg.Frame
+	snd.sent, snd.sentFrame = seg.Time, seg.Frame
 	// An end whose checksums are all wrong had them finished, or its addresses
 	// changed, after the capture point: its segments count, but for a RST, which a
 	// forger gains most by. One wrong checksum among right ones is damage or a
@@ -73,7 +73,7 @@ func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
 	}
 	snd.beginSYN(seg)
 	snd.remember(seg)
-	if rcv.Packets > 0 && rcv.sentSYN && rcv.state != SynSent {
+	if rcv.packets > 0 && rcv.sentSYN && rcv.state != SynSent {
 		return // its SYN,ACK was captured first
 	}
 	if snd.take(sndSYN, sent(seg)) && rcv.sentSYN {
@@ -123,7 +123,7 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		}
 		snd.beginSYN(seg)
 		snd.take(sndSYNACK, sent(seg))
-		snd.measure(rcv.lastSYN, rcv.SYN > 0, seg)
+		snd.measure(rcv.lastSYN, rcv.syns > 0, seg)
 		c.fastOpen = c.fastOpen && after(seg.Ack, rcv.iss+1)
 	case snd.state == SynSent: // simultaneous open
 		snd.take(sndSYNACK, sent(seg))
@@ -273,7 +273,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	}
 	octets := snd.nxtKnown && end == snd.nxt && !snd.jumped // sent already: a FIN has none of their numbers
 	c.advance(snd, rcv, seg)
-	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent) || seg.Time.Sub(snd.Sent) >= pawsExpiry) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
+	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent) || seg.Time.Sub(snd.sent) >= pawsExpiry) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
 		snd.tsRecent, snd.knownTS = seg.TSVal, true
 	}
 	if f.Has(decode.FIN) && !snd.fin.counts && (!octets || snd.fin.waits) {
@@ -332,7 +332,7 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	ack := seg.Ack
 	rcv.raise(ack)
 	if !rcv.unaKnown || after(ack, rcv.una) {
-		if rcv.Packets == 0 {
+		if rcv.packets == 0 {
 			snd.rise.one, snd.rise.by = rcv.unaKnown && ack == rcv.una+1, received(seg)
 		}
 		if snd.state == FinWait2 && rcv.unaKnown && ack-rcv.una > 1 {
@@ -394,7 +394,7 @@ func (e *End) sample(d time.Duration) {
 func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
 	if snd == c.Client() && !c.acked && rcv.issKnown && after(seg.Ack, rcv.iss) {
 		c.acked, c.ackedAt = true, seg.Time
-		snd.measure(rcv.lastSYN, rcv.SYN > 0, seg)
+		snd.measure(rcv.lastSYN, rcv.syns > 0, seg)
 	}
 	if snd.state == SynReceived && !c.fastOpen &&
 		(seg.Len > 0 || seg.Flags.Has(decode.FIN) || rcv.issKnown && after(seg.Ack, rcv.iss+1)) {

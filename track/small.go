@@ -157,18 +157,18 @@ func bit(b bool, f uint32) uint32 {
 // pack makes s what c is. It reports false, and leaves s undefined, if c does not
 // fit; unpacking gives back an equal Conn otherwise.
 func (s *smallConn) pack(c *Conn) bool {
-	if c.older != nil || c.Midstream || c.Gaps != 0 || c.Withdrawn != 0 || c.rareConn != (rareConn{}) || len(c.held)+len(c.holes)+len(c.withdrawals)+len(c.candidates)+len(c.answer) != 0 ||
+	if c.older != nil || c.Midstream || c.gaps != 0 || c.withdrawn != 0 || c.rareConn != (rareConn{}) || len(c.held)+len(c.holes)+len(c.withdrawals)+len(c.candidates)+len(c.answer) != 0 ||
 		c.ends[0].rareEnd != (rareEnd{}) || c.ends[1].rareEnd != (rareEnd{}) {
 		return false
 	}
 	p := packer{start: c.Start, first: c.First, ok: true}
 	s.key, s.id, s.start, s.first = c.key, c.ID, c.Start, c.First
 	s.hash, s.place, s.captured = c.hash, p.u32(uint64(c.place)), c.captured
-	p.must(c.Duplicates < 1<<16)
-	s.dups, s.complete, s.roleBasis, s.client = uint16(c.Duplicates), c.Completeness, c.RoleBasis, c.client
+	p.must(c.duplicates < 1<<16)
+	s.dups, s.complete, s.roleBasis, s.client = uint16(c.duplicates), c.completeness, c.RoleBasis, c.client
 	s.flags = 0
 	a, b := &c.ends[0], &c.ends[1]
-	if a.Addr != c.key.a || a.Port != c.key.ap || b.Addr != c.key.b || b.Port != c.key.bp {
+	if a.addr != c.key.a || a.port != c.key.ap || b.addr != c.key.b || b.port != c.key.bp {
 		s.flags |= smallSwapped
 	}
 	if c.fastOpen {
@@ -184,11 +184,11 @@ func (s *smallConn) pack(c *Conn) bool {
 		s.flags |= smallQueued
 	}
 	last := a
-	if b.SentFrame == c.Last && b.Packets > 0 {
+	if b.sentFrame == c.last && b.packets > 0 {
 		s.flags |= smallLastIsSecond
 		last = b
 	}
-	p.must(last.SentFrame == c.Last && last.Sent == c.End)
+	p.must(last.sentFrame == c.last && last.sent == c.end)
 	p.must(s.ends[0].pack(a, &p))
 	p.must(s.ends[1].pack(b, &p))
 	if c.acked {
@@ -213,23 +213,23 @@ func (s *smallEnd) pack(e *End, p *packer) bool {
 		return false
 	}
 	*s = smallEnd{
-		packets: p.u32(e.Packets), bytes: p.u32(e.Bytes), payload: p.u32(e.PayloadBytes),
+		packets: p.u32(e.packets), bytes: p.u32(e.bytes), payload: p.u32(e.payload),
 		iss: e.iss, una: e.una, nxt: e.nxt, edge: e.edge,
 		tsRecent: e.tsRecent, tsVal: e.lastCopy.tsVal, lastSeq: e.lastSeq,
 		rtt: uint32(e.rtt), least: uint32(e.least), finSeq: f.seq,
 		copyTS: copied.tsVal, ipID: e.lastCopy.ipID, copyID: copied.ipID, wnd: e.lastWnd, synWnd: e.synWnd, mss: e.mss,
 		n: uint8(len(e.hist)), initial: uint8(e.initial), scale: uint8(e.scale),
-		syn: p.u8(e.SYN), fin: p.u8(e.FIN), rst: p.u8(e.RST), retransmit: p.u8(e.Retransmits),
+		syn: p.u8(e.syns), fin: p.u8(e.fins), rst: p.u8(e.rsts), retransmit: p.u8(e.retransmits),
 	}
-	if e.Packets > 0 {
-		s.set(smallSent, e.Sent, e.SentFrame, p)
+	if e.packets > 0 {
+		s.set(smallSent, e.sent, e.sentFrame, p)
 	} else {
-		p.must(e.Sent == 0 && e.SentFrame == 0)
+		p.must(e.sent == 0 && e.sentFrame == 0)
 	}
-	if e.DataFrame != 0 {
-		s.set(smallDataAt, e.Data, e.DataFrame, p)
+	if e.dataFrame != 0 {
+		s.set(smallDataAt, e.data, e.dataFrame, p)
 	} else {
-		p.must(e.Data == 0)
+		p.must(e.data == 0)
 	}
 	if e.probing {
 		s.set(smallProbe, e.probe, p.first, p)
@@ -248,7 +248,7 @@ func (s *smallEnd) pack(e *End, p *packer) bool {
 			return false
 		}
 	}
-	if e.SYN > 0 {
+	if e.syns > 0 {
 		p.must(e.firstSYN == e.lastSYN && len(e.hist) > 0 && e.hist[0].Time == e.firstSYN)
 	} else {
 		p.must(e.firstSYN == 0 && e.lastSYN == 0)
@@ -256,7 +256,7 @@ func (s *smallEnd) pack(e *End, p *packer) bool {
 	if i := e.last(timeout2MSL); e.timeWait != 0 && i < 0 {
 		switch i := e.lastTo(TimeWait); {
 		case i >= 0 && e.hist[i].Time == e.timeWait:
-		case e.Sent == e.timeWait:
+		case e.sent == e.timeWait:
 			s.flags |= smallTimeWaitSent
 		default:
 			return false
@@ -269,7 +269,7 @@ func (s *smallEnd) pack(e *End, p *packer) bool {
 		bit(e.jumped, smallJumped) | bit(e.acted, smallActed) | bit(e.ackedFIN, smallAckedFIN) |
 		bit(e.zeroWnd, smallZeroWnd) | bit(e.keptAlive, smallKeptAlive) | bit(e.sumsRight, smallSumsRight) |
 		bit(e.offeredTS, smallOfferedTS) | bit(e.knownTS, smallKnownTS) | bit(e.acks, smallAcks) |
-		bit(e.counted, smallCounted) | bit(e.probing, smallProbing) | bit(e.DataFrame != 0, smallData) |
+		bit(e.counted, smallCounted) | bit(e.probing, smallProbing) | bit(e.dataFrame != 0, smallData) |
 		bit(f.counts, smallFIN) | bit(f.acksPeer, smallFINAcksPeer) |
 		bit(e.lastCopy.hasTS, smallLastHasTS) | bit(e.lastCopy.hasID, smallLastHasID) |
 		bit(copied.hasTS, smallCopyHasTS) | bit(copied.hasID, smallCopyHasID)
@@ -288,13 +288,13 @@ func (e *End) lastTo(s State) int {
 
 // unpack makes c, which must be empty, what was packed into s.
 func (s *smallConn) unpack(c *Conn) {
-	c.key, c.ID, c.Start, c.First, c.Context = s.key, s.id, s.start, s.first, s.key.context
+	c.key, c.ID, c.Start, c.First, c.context = s.key, s.id, s.start, s.first, s.key.context
 	c.hash, c.place, c.captured = s.hash, int(s.place), s.captured
-	c.Duplicates, c.Completeness, c.RoleBasis, c.client = int(s.dups), s.complete, s.roleBasis, s.client
+	c.duplicates, c.completeness, c.RoleBasis, c.client = int(s.dups), s.complete, s.roleBasis, s.client
 	a, b := &c.ends[0], &c.ends[1]
-	a.Addr, a.Port, b.Addr, b.Port = s.key.a, s.key.ap, s.key.b, s.key.bp
+	a.addr, a.port, b.addr, b.port = s.key.a, s.key.ap, s.key.b, s.key.bp
 	if s.flags&smallSwapped != 0 {
-		a.Addr, a.Port, b.Addr, b.Port = b.Addr, b.Port, a.Addr, a.Port
+		a.addr, a.port, b.addr, b.port = b.addr, b.port, a.addr, a.port
 	}
 	c.fastOpen, c.isOver, c.queued = s.flags&smallFastOpen != 0, s.flags&smallIsOver != 0, s.flags&smallQueued != 0
 	if c.isOver {
@@ -306,7 +306,7 @@ func (s *smallConn) unpack(c *Conn) {
 	if s.flags&smallLastIsSecond != 0 {
 		last = b
 	}
-	c.Last, c.End = last.SentFrame, last.Sent
+	c.last, c.end = last.sentFrame, last.sent
 	if s.flags&smallAcked != 0 {
 		cl := c.Client()
 		c.acked, c.ackedAt = true, cl.hist[cl.last(sndAckOfSYN)].Time
@@ -315,8 +315,8 @@ func (s *smallConn) unpack(c *Conn) {
 
 func (s *smallEnd) unpack(e *End, c *smallConn) {
 	is := func(f uint32) bool { return s.flags&f != 0 }
-	e.Packets, e.Bytes, e.PayloadBytes = uint64(s.packets), uint64(s.bytes), uint64(s.payload)
-	e.SYN, e.FIN, e.RST, e.Retransmits = uint32(s.syn), uint32(s.fin), uint32(s.rst), uint32(s.retransmit)
+	e.packets, e.bytes, e.payload = uint64(s.packets), uint64(s.bytes), uint64(s.payload)
+	e.syns, e.fins, e.rsts, e.retransmits = uint32(s.syn), uint32(s.fin), uint32(s.rst), uint32(s.retransmit)
 	e.iss, e.una, e.nxt, e.edge = s.iss, s.una, s.nxt, s.edge
 	e.tsRecent, e.lastSeq = s.tsRecent, s.lastSeq
 	e.rtt, e.least = time.Duration(s.rtt), time.Duration(s.least)
@@ -324,10 +324,10 @@ func (s *smallEnd) unpack(e *End, c *smallConn) {
 	e.lastCopy = copyID{s.tsVal, s.ipID, is(smallLastHasTS), is(smallLastHasID)}
 	copied := copyID{s.copyTS, s.copyID, is(smallCopyHasTS), is(smallCopyHasID)}
 	if s.packets > 0 {
-		e.Sent, e.SentFrame = s.at(smallSent, c)
+		e.sent, e.sentFrame = s.at(smallSent, c)
 	}
 	if is(smallData) {
-		e.Data, e.DataFrame = s.at(smallDataAt, c)
+		e.data, e.dataFrame = s.at(smallDataAt, c)
 	}
 	if is(smallProbing) {
 		e.probing, e.probeEnd = true, s.probeEnd
@@ -339,7 +339,7 @@ func (s *smallEnd) unpack(e *End, c *smallConn) {
 		e.take(move(m>>2), cause{at, frame, Basis(m & 3)})
 	}
 	if is(smallTimeWaitSent) {
-		e.timeWait = e.Sent
+		e.timeWait = e.sent
 	}
 	if s.syn > 0 {
 		e.firstSYN, e.lastSYN = e.hist[0].Time, e.hist[0].Time
@@ -390,7 +390,7 @@ func v4Mapped(ip [4]byte) decode.Addr {
 func (s *loneSYN) pack(c *Conn, seg *decode.Segment) bool {
 	src, ok := v4(&seg.Src)
 	dst, ok2 := v4(&seg.Dst)
-	if !ok || !ok2 || c.captured != 1 || c.Duplicates != 0 || seg.Flags&^(decode.ECE|decode.CWR) != decode.SYN || seg.Len != 0 || seg.Context != 0 ||
+	if !ok || !ok2 || c.captured != 1 || c.duplicates != 0 || seg.Flags&^(decode.ECE|decode.CWR) != decode.SYN || seg.Len != 0 || seg.Context != 0 ||
 		seg.NoWnd || seg.Frame >= 1<<48 || seg.Wire >= 1<<16 || seg.Opts.Has(decode.OptSACK) || c.older != nil || seg.Frame != c.First {
 		return false
 	}

@@ -196,7 +196,7 @@ func TestAdd(t *testing.T) {
 	run := func(add bool) (out []string) {
 		tr := New(Config{})
 		tr.Done = func(c *Conn) {
-			out = append(out, fmt.Sprint(c.ID, c.First, c.Last, c.Client().State(), c.Server().State(), c.EndReason))
+			out = append(out, fmt.Sprint(c.ID, c.First, c.last, c.Client().State(), c.Server().State(), c.EndReason))
 		}
 		r := rand.New(rand.NewPCG(1, 2))
 		now := capture.Time(1)

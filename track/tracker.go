@@ -143,7 +143,7 @@ func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
 	}
 	c := t.load(r)
 	if mirrored {
-		c.Duplicates++
+		c.duplicates++
 		t.observe(c, seg, NoteMirrored)
 		t.save(c, nil)
 		return
@@ -266,7 +266,7 @@ func (t *Tracker) observe(c *Conn, seg *decode.Segment, n Notes) {
 
 // direction returns the sender and the receiver of seg.
 func (c *Conn) direction(seg *decode.Segment) (snd, rcv *End) {
-	if e := &c.ends[0]; e.Addr == seg.Src && e.Port == seg.SrcPort {
+	if e := &c.ends[0]; e.addr == seg.Src && e.port == seg.SrcPort {
 		return e, &c.ends[1]
 	}
 	return &c.ends[1], &c.ends[0]
@@ -274,53 +274,53 @@ func (c *Conn) direction(seg *decode.Segment) (snd, rcv *End) {
 
 // tally counts seg for its sender.
 func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
-	snd.Packets++
-	snd.Bytes += uint64(seg.Wire)
-	snd.PayloadBytes += uint64(seg.Len)
+	snd.packets++
+	snd.bytes += uint64(seg.Wire)
+	snd.payload += uint64(seg.Len)
 	c.notes |= c.examine(snd, rcv, seg)
 	if c.notes&NoteRetransmission != 0 {
-		snd.Retransmits++
+		snd.retransmits++
 	}
 	if seg.Len > 0 && c.notes&NoteKeepAlive == 0 {
-		snd.Data, snd.DataFrame = seg.Time, seg.Frame
+		snd.data, snd.dataFrame = seg.Time, seg.Frame
 	}
 	f := seg.Flags
 	if f.Has(decode.SYN) {
-		if snd.SYN == 0 {
+		if snd.syns == 0 {
 			snd.firstSYN = seg.Time
 		}
 		snd.lastSYN = seg.Time
-		snd.SYN++
+		snd.syns++
 	}
 	if f.Has(decode.FIN) {
-		snd.FIN++
-		c.Completeness |= SawFIN
+		snd.fins++
+		c.completeness |= SawFIN
 	}
 	if f.Has(decode.RST) {
-		snd.RST++
-		c.Completeness |= SawRST
+		snd.rsts++
+		c.completeness |= SawRST
 	}
 	switch {
 	case f.Has(decode.SYN | decode.ACK):
-		c.Completeness |= SawSYNACK
+		c.completeness |= SawSYNACK
 	case f.Has(decode.SYN):
-		c.Completeness |= SawSYN
+		c.completeness |= SawSYN
 	case f.Has(decode.ACK) && seg.Len == 0:
-		c.Completeness |= SawACK
+		c.completeness |= SawACK
 	}
 	if seg.Len > 0 {
-		c.Completeness |= SawData
+		c.completeness |= SawData
 	}
-	c.Last, c.End = seg.Frame, max(c.End, seg.Time)
+	c.last, c.end = seg.Frame, max(c.end, seg.Time)
 }
 
 // open makes c, which must be empty, a connection with its first segment, which is
 // yet to be counted.
 func (c *Conn) open(k key, hash uint32, id uint64, seg *decode.Segment) {
-	c.ID, c.key, c.hash, c.Context = id, k, hash, seg.Context
-	c.First, c.Last, c.Start, c.End = seg.Frame, seg.Frame, seg.Time, seg.Time
-	c.ends[0].Addr, c.ends[0].Port = seg.Src, seg.SrcPort
-	c.ends[1].Addr, c.ends[1].Port = seg.Dst, seg.DstPort
+	c.ID, c.key, c.hash, c.context = id, k, hash, seg.Context
+	c.First, c.last, c.Start, c.end = seg.Frame, seg.Frame, seg.Time, seg.Time
+	c.ends[0].addr, c.ends[0].port = seg.Src, seg.SrcPort
+	c.ends[1].addr, c.ends[1].port = seg.Dst, seg.DstPort
 	c.assignRoles(seg)
 }
 

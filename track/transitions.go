@@ -108,7 +108,7 @@ func (c *Conn) withdraw(e *End, i int, seg *decode.Segment) {
 }
 
 func (c *Conn) noteWithdrawn(t Transition, seg *decode.Segment) {
-	c.Withdrawn++
+	c.withdrawn++
 	c.notes |= NoteWithdrawn
 	if len(c.withdrawals) < maxWithdrawals {
 		c.withdrawals = append(c.withdrawals, Withdrawal{Transition: t, By: seg.Frame})

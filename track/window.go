@@ -28,11 +28,11 @@ func (c *Conn) judge(snd, rcv *End, seg *decode.Segment) verdict {
 	case snd.unaKnown && before(end, snd.una):
 		return old
 	case snd.knownTS && seg.Opts.Has(decode.OptTimestamps) && snd.usesTS() &&
-		before(seg.TSVal, snd.tsRecent) && seg.Time.Sub(snd.Sent) < pawsExpiry:
+		before(seg.TSVal, snd.tsRecent) && seg.Time.Sub(snd.sent) < pawsExpiry:
 		return stale
 	case snd.edgeKnown && after(end, snd.edge):
 		return beyondWindow
-	case seg.Flags.Has(decode.ACK) && rcv.Packets > 0 && rcv.nxtKnown && after(seg.Ack, rcv.highest()):
+	case seg.Flags.Has(decode.ACK) && rcv.packets > 0 && rcv.nxtKnown && after(seg.Ack, rcv.highest()):
 		if rcv.state == Unknown && rcv.jumped && seg.Ack == rcv.nxt+1 {
 			break // all that its peer showed was a keep-alive probe, one octet below its next
 		}
@@ -144,7 +144,7 @@ func (c *Conn) releaseAll() {
 // captured is made up for: one octet after captured ones is a FIN.
 func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 	if h.why == unseenAck && after(h.seg.Ack, rcv.highest()) {
-		c.Gaps++
+		c.gaps++
 		if h.seg.Ack == rcv.nxt+1 && !rcv.jumped && !rcv.fin.counts && rcv.established() {
 			c.inferFIN(rcv, snd, &h.seg)
 		} else {
@@ -152,7 +152,7 @@ func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 			c.gap(rcv, snd)
 		}
 	} else if h.why == unseenAck && rcv.jumped && !rcv.fin.inferred && (!rcv.unaKnown || after(h.seg.Ack, rcv.una)) {
-		c.Gaps++ // the peer went on from there, but not with the octets
+		c.gaps++ // the peer went on from there, but not with the octets
 		c.gap(rcv, snd)
 	}
 	if snd.unaKnown && before(h.seg.End(), snd.una) {

@@ -152,7 +152,7 @@ func (a *analysis) observation(files []string, first int) {
 		in := &inputs[fileOf(c.First)-first]
 		conn.Conn, conn.ID, conn.Now, conn.Capture = c, base+c.ID, t.Now(), a.inputs.Name(c.First)
 		conn.Findings = a.checker.Check(c, conn.Now)
-		ctx := d.Context(c.Context)
+		ctx := d.Context(c.Context())
 		conn.VLAN, conn.Tunnel = ctx.VLANs, ctx.Tunnel
 		a.lastID = max(a.lastID, conn.ID)
 		if c.EndReason == track.Evicted {

@@ -143,7 +143,7 @@ func (l *ladder) observe(id uint64, c *track.Conn, seg *decode.Segment, notes tr
 	}
 	srv := c.Server()
 	from := track.Client
-	if seg.Src == srv.Addr && seg.SrcPort == srv.Port {
+	if seg.Src == srv.Addr() && seg.SrcPort == srv.Port() {
 		from = track.Server
 	}
 	l.base[from].learn(c.Ends()[from], seg.Seq)
@@ -180,12 +180,12 @@ func (l *ladder) icmp(id uint64, c *track.Conn, e *decode.ICMPError) {
 	}
 	ends := c.Ends()
 	to := track.Client // who sent what is quoted
-	if e.Src == ends[track.Server].Addr && e.SrcPort == ends[track.Server].Port {
+	if e.Src == ends[track.Server].Addr() && e.SrcPort == ends[track.Server].Port() {
 		to = track.Server
 	}
 	l.base[to].learn(ends[to], e.Seq)
 	what := fmt.Sprintf("icmp %s quoting %d", decode.ICMPName(e.V6, e.Type, e.Code), l.base[to].relative(e.Seq))
-	if e.From != ends[1-to].Addr {
+	if e.From != ends[1-to].Addr() {
 		what += " from " + e.From.IP().String()
 	}
 	effect := "changes no state"
@@ -235,8 +235,8 @@ func (l *ladder) step(c *track.Conn, at capture.Time, st script.Step) {
 // head sets what stands above the first line.
 func (l *ladder) head(c *track.Conn) {
 	cli, srv := c.Client(), c.Server()
-	l.script.A = netip.AddrPortFrom(cli.Addr.IP(), cli.Port)
-	l.script.B = netip.AddrPortFrom(srv.Addr.IP(), srv.Port)
+	l.script.A = netip.AddrPortFrom(cli.Addr().IP(), cli.Port())
+	l.script.B = netip.AddrPortFrom(srv.Addr().IP(), srv.Port())
 	l.script.Comment = []string{
 		fmt.Sprintf(" %s, connection %d: %s", report.Printable(l.inputs.Name(c.First)), l.want, c.Start.UTC().Format("2006-01-02 15:04:05.000000 UTC")),
 		" A is the client, by " + map[track.RoleBasis]string{

@@ -93,8 +93,8 @@ func (f *selectionFlags) selection() (s selection, err error) {
 func (s *selection) wants(c *report.Connection) bool {
 	cli, srv := c.Client(), c.Server()
 	return met(s.conns, func(id uint64) bool { return id == c.ID }) &&
-		met(s.ports, func(p uint16) bool { return p == cli.Port || p == srv.Port }) &&
-		met(s.hosts, func(p netip.Prefix) bool { return p.Contains(cli.Addr.IP()) || p.Contains(srv.Addr.IP()) }) &&
+		met(s.ports, func(p uint16) bool { return p == cli.Port() || p == srv.Port() }) &&
+		met(s.hosts, func(p netip.Prefix) bool { return p.Contains(cli.Addr().IP()) || p.Contains(srv.Addr().IP()) }) &&
 		met(s.states, func(st endState) bool {
 			return st.client && cli.State() == st.state || st.server && srv.State() == st.state
 		}) &&

@@ -48,7 +48,7 @@ func tracked(r *capture.Reader) ([]*got, error) {
 				g.Ends[i] = append(g.Ends[i], move{tn.To.String(), at, tn.Frame, tn.Basis})
 			}
 		}
-		addr := func(e *track.End) netip.AddrPort { return netip.AddrPortFrom(e.Addr.IP(), e.Port) }
+		addr := func(e *track.End) netip.AddrPort { return netip.AddrPortFrom(e.Addr().IP(), e.Port()) }
 		g.Client, g.Server = addr(c.Client()), addr(c.Server())
 		gs = append(gs, g)
 	}

@@ -32,7 +32,7 @@ const closeWaitMax = 1 * time.Minute
 
 func checkCloseWait(p *Pass) {
 	c := p.Conn
-	if c.OneSided() || c.Gaps > 0 {
+	if c.OneSided() || c.Gaps() > 0 {
 		return
 	}
 	for _, e := range c.Ends() {
@@ -44,11 +44,11 @@ func checkCloseWait(p *Pass) {
 		if left {
 			until, then = out.Time, ", then "+out.To.String()
 		}
-		quiet := until.Sub(max(in.Time, e.Data))
+		quiet := until.Sub(max(in.Time, e.Data()))
 		if quiet < closeWaitMax {
 			continue
 		}
-		p.Reportf(e, AppOf(c.Role(e)), in.Time, frames(in.Frame, e.DataFrame, out.Frame),
+		p.Reportf(e, AppOf(c.Role(e)), in.Time, frames(in.Frame, e.DataFrame(), out.Frame),
 			"in CLOSE_WAIT, silent for %v%s", Dur(quiet), then)
 	}
 }

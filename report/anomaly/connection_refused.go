@@ -33,7 +33,7 @@ func checkConnectionRefused(p *Pass) {
 		return
 	}
 	msg := fmt.Sprintf("RST %v after the SYN", Dur(rst.Time.Sub(c.Start)))
-	if n := c.Client().SYN; n > 1 {
+	if n := c.Client().SYN(); n > 1 {
 		msg = fmt.Sprintf("%d SYNs, RST %v after the first", n, Dur(rst.Time.Sub(c.Start)))
 	}
 	p.Report(Finding{

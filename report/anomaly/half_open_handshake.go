@@ -37,13 +37,13 @@ func checkHalfOpenHandshake(p *Pass) {
 	}
 	first, last := srv.SYNs()
 	held := p.Now.Sub(first)
-	if held < halfOpenMax && srv.SYN < 2 {
+	if held < halfOpenMax && srv.SYN() < 2 {
 		return
 	}
 	suspect := ClientHost
 	msg := fmt.Sprintf("SYN_RCVD for %v", Dur(held))
-	if srv.SYN > 1 {
-		msg += fmt.Sprintf(", %d SYN,ACKs in %v", srv.SYN, Dur(last.Sub(first)))
+	if srv.SYN() > 1 {
+		msg += fmt.Sprintf(", %d SYN,ACKs in %v", srv.SYN(), Dur(last.Sub(first)))
 	}
 	if _, again := cli.SYNs(); again > first {
 		suspect = Network
@@ -51,6 +51,6 @@ func checkHalfOpenHandshake(p *Pass) {
 	}
 	p.Report(Finding{
 		Side: ServerSide, Suspect: suspect, Time: first,
-		Packets: frames(c.First, srv.SinceFrame(), srv.SentFrame), Message: msg,
+		Packets: frames(c.First, srv.SinceFrame(), srv.SentFrame()), Message: msg,
 	})
 }

@@ -113,7 +113,7 @@ func play(r *anomaly.Rule, s *script.Script, isnA, isnB uint32) string {
 	var now *script.Step
 	states := func(c *track.Conn) {
 		a, b := c.Client(), c.Server()
-		if a.Addr.IP() != s.A.Addr() || a.Port != s.A.Port() {
+		if a.Addr().IP() != s.A.Addr() || a.Port() != s.A.Port() {
 			a, b = b, a
 		}
 		now.A, now.B = a.State().String(), b.State().String()
@@ -127,7 +127,7 @@ func play(r *anomaly.Rule, s *script.Script, isnA, isnB uint32) string {
 			fmt.Fprintf(&found, "%v %s", f.Severity, f.Rule.Name)
 			if f.Side != anomaly.NoSide {
 				e := c.Ends()[f.Side-anomaly.ClientSide]
-				fmt.Fprintf(&found, " %v:%d", e.Addr.IP(), e.Port)
+				fmt.Fprintf(&found, " %v:%d", e.Addr().IP(), e.Port())
 			}
 			fmt.Fprintf(&found, ": %s (%v; %v)\n", f.Message, f.Suspect, f.Packets)
 		}

@@ -43,11 +43,11 @@ func checkSynUnanswered(p *Pass) {
 		return
 	}
 	msg := fmt.Sprintf("1 SYN, no answer for %v", Dur(waited))
-	if n := c.Client().SYN; n > 1 {
+	if n := c.Client().SYN(); n > 1 {
 		msg = fmt.Sprintf("%d SYNs in %v, no answer for %v", n, Dur(last.Sub(first)), Dur(waited))
 	}
 	p.Report(Finding{
 		Side: ServerSide, Suspect: Network, Time: first,
-		Packets: frames(c.First, c.Last), Message: msg,
+		Packets: frames(c.First, c.Last()), Message: msg,
 	})
 }
