@@ -185,8 +185,18 @@ type encapsulation struct {
 	context Context
 }
 
+// A testDecoder keeps the segment that it decoded last.
+type testDecoder struct {
+	*Decoder
+	Segment Segment
+}
+
+func newTestDecoder() *testDecoder { return &testDecoder{Decoder: NewDecoder()} }
+
+func (d *testDecoder) Decode(p *capture.Packet) Result { return d.Decoder.Decode(p, &d.Segment) }
+
 // decodeOne decodes a packet, and checks what holds of every decoding.
-func decodeOne(t testing.TB, d *Decoder, p *capture.Packet) Result {
+func decodeOne(t testing.TB, d *testDecoder, p *capture.Packet) Result {
 	t.Helper()
 	r := d.Decode(p)
 	if (r.Kind == Skipped) != (r.Skip != SkipNone) || r.Kind == Skipped && r.Remark != RemarkNone {

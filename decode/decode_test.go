@@ -175,7 +175,7 @@ func TestSegments(t *testing.T) {
 				p.Length = c.length
 			}
 			c.want.Time, c.want.Frame = p.Time, p.Frame
-			d := NewDecoder()
+			d := newTestDecoder()
 			if r := decodeOne(t, d, p); r.Kind != AsSegment {
 				t.Fatalf("skipped: %v", r.Skip)
 			}
@@ -201,7 +201,7 @@ func TestEncapsulations(t *testing.T) {
 		want.Opts, want.TSVal, want.TSEcr = OptTimestamps, 9, 8
 		for _, e := range encapsulations(ip) {
 			t.Run(version+" "+e.name, func(t *testing.T) {
-				d := NewDecoder()
+				d := newTestDecoder()
 				p := testPacket(e.link, e.frame)
 				if r := decodeOne(t, d, p); r.Kind != AsSegment {
 					t.Fatalf("skipped: %v", r.Skip)
@@ -276,7 +276,7 @@ func TestExtensionHeaders(t *testing.T) {
 			covered.DstIP = dst
 			tcp := serialize(covered, testTCP(), octets("ten octets"))[40:]
 			ip := serialize(testIP6(c.first), octets(slices.Concat(unhex(c.headers), tcp)))
-			d := NewDecoder()
+			d := newTestDecoder()
 			p := testPacket(linkEthernet, slices.Concat(unhex("020000000002 020000000001 86dd"), ip, unhex("000000000000")))
 			if r := decodeOne(t, d, p); r.Kind != AsSegment {
 				t.Fatalf("skipped: %v", r.Skip)
@@ -293,7 +293,7 @@ func TestExtensionHeaders(t *testing.T) {
 func TestAuthenticatedIPv4(t *testing.T) {
 	tcp := serialize(testIP4(6), testTCP(), octets("x"))[20:]
 	ip := serialize(testIP4(51), octets(slices.Concat(unhex("06 04 0000 00000001 00000001 000000000000000000000000"), tcp)))
-	d := NewDecoder()
+	d := newTestDecoder()
 	if r := decodeOne(t, d, testPacket(linkRaw, ip)); r.Kind != AsSegment {
 		t.Fatalf("skipped: %v", r.Skip)
 	}
@@ -353,7 +353,7 @@ func TestOptions(t *testing.T) {
 				ip = append(ip, 'x')
 				copy(ip[2:], be16(len(ip)))
 			}
-			d := NewDecoder()
+			d := newTestDecoder()
 			if r := decodeOne(t, d, testPacket(linkRaw, ip)); r.Kind != AsSegment {
 				t.Fatalf("skipped: %v", r.Skip)
 			}
@@ -394,7 +394,7 @@ func TestChecksum(t *testing.T) {
 		} {
 			b := bytes.Clone(ip)
 			copy(b[field:], be16(c.set))
-			d := NewDecoder()
+			d := newTestDecoder()
 			decodeOne(t, d, testPacket(linkRaw, b))
 			if d.Segment.Checksum != c.want {
 				t.Errorf("%s, %s (%#04x): got %d, want %d", version, c.name, c.set, d.Segment.Checksum, c.want)
@@ -408,7 +408,7 @@ func TestChecksum(t *testing.T) {
 func TestChecksumLengths(t *testing.T) {
 	for n := range 200 {
 		for _, fill := range []byte{0, 1, 0x80, 0xff} {
-			d := NewDecoder()
+			d := newTestDecoder()
 			b := serialize(testIP6(6), testTCP(), octets(bytes.Repeat([]byte{fill, 0xff}, 100)[:n]))
 			decodeOne(t, d, testPacket(linkRaw, b))
 			if d.Segment.Checksum != ChecksumGood {
@@ -502,7 +502,7 @@ func TestSkips(t *testing.T) {
 			if c.length != 0 {
 				p.Length = c.length
 			}
-			if r := decodeOne(t, NewDecoder(), p); r.Kind != Skipped || r.Skip != c.want {
+			if r := decodeOne(t, newTestDecoder(), p); r.Kind != Skipped || r.Skip != c.want {
 				t.Errorf("got %d, %q; want %q", r.Kind, r.Skip, c.want)
 			}
 		})
@@ -524,7 +524,7 @@ func TestTunnelDepth(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP())
 	for depth := 1; depth <= 9; depth++ {
 		ip = serialize(testIP4(4), octets(ip))
-		d := NewDecoder()
+		d := newTestDecoder()
 		r := decodeOne(t, d, testPacket(linkRaw, ip))
 		if depth > 8 {
 			if r.Skip != SkipTooDeep {
@@ -542,7 +542,7 @@ func TestTunnelDepth(t *testing.T) {
 // TestContexts holds that contexts are told apart up to a limit, beyond which they
 // are others, and that their numbers stay.
 func TestContexts(t *testing.T) {
-	d := NewDecoder()
+	d := newTestDecoder()
 	ip := serialize(testIP4(6), testTCP())
 	frame := slices.Concat(unhex("020000000002 020000000001 88a8 0000 8100 0000 0800"), ip)
 	enter := func(outer, inner int) uint32 {
@@ -583,7 +583,7 @@ func TestContexts(t *testing.T) {
 }
 
 func TestContextUnknown(t *testing.T) {
-	if diff := cmp.Diff(Context{}, NewDecoder().Context(12345)); diff != "" {
+	if diff := cmp.Diff(Context{}, newTestDecoder().Context(12345)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -663,7 +663,7 @@ func TestICMP(t *testing.T) {
 		{"neighbor solicitation", router6("8700 0000 00000000", segment6), nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := NewDecoder()
+			d := newTestDecoder()
 			r := decodeOne(t, d, testPacket(linkRaw, c.packet))
 			if c.want == nil {
 				if r.Skip != SkipICMP {
@@ -700,7 +700,7 @@ func TestDecodeAllocs(t *testing.T) {
 			packets[fmt.Sprintf("IPv%d in %s, cut", ip[0]>>4, e.name)] = &cut
 		}
 	}
-	d := NewDecoder()
+	d := newTestDecoder()
 	for name, p := range packets {
 		if n := testing.AllocsPerRun(100, func() { d.Decode(p) }); n != 0 {
 			t.Errorf("%s: %v allocations per packet", name, n)
@@ -720,7 +720,7 @@ func BenchmarkDecode(b *testing.B) {
 		{"udp", testPacket(linkEthernet, serialize(ethernet(layers.EthernetTypeIPv4), testIP4(17), octets("12345678")))},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			d := NewDecoder()
+			d := newTestDecoder()
 			b.ReportAllocs()
 			for b.Loop() {
 				d.Decode(c.packet)

@@ -16,7 +16,7 @@ type Kind uint8
 // Kinds of packets.
 const (
 	Skipped   Kind = iota // neither of the others; Result.Skip says why
-	AsSegment             // Decoder.Segment is valid
+	AsSegment             // the segment was filled in
 	AsICMP                // Decoder.ICMP is valid
 )
 
@@ -92,14 +92,14 @@ const maxDepth = 8
 // A Decoder decodes the packets of one observation. It keeps fragments until
 // their datagram is complete, so packets must come in capture order.
 type Decoder struct {
-	Segment Segment   // valid after Decode returned AsSegment, until it is called again
-	ICMP    ICMPError // likewise for AsICMP
+	ICMP ICMPError // valid after Decode returned AsICMP, until it is called again
 
 	// Incomplete, if set, is called for each datagram of TCP that is given up
 	// because fragments of it are missing, with the frame of the first captured.
 	Incomplete func(frame uint64)
 
 	pkt *capture.Packet // being decoded
+	seg *Segment        // to fill in
 
 	context  uint32 // of pkt, as far as it was entered
 	depth    int    // of the tunnels and tags that were entered
@@ -126,10 +126,11 @@ type Decoder struct {
 // NewDecoder returns a Decoder.
 func NewDecoder() *Decoder { return &Decoder{} }
 
-// Decode decodes p, which it uses only until it returns. Bad input is data:
-// whatever p holds, there is a result.
-func (d *Decoder) Decode(p *capture.Packet) Result {
-	d.pkt = p
+// Decode decodes p into seg, which it leaves undefined unless the result is
+// AsSegment. It uses p only until it returns. Bad input is data: whatever p holds,
+// there is a result.
+func (d *Decoder) Decode(p *capture.Packet, seg *Segment) Result {
+	d.pkt, d.seg = p, seg
 	d.context, d.depth, d.wire = 0, 0, p.Length
 	d.cut, d.headOnly, d.remark = false, false, RemarkNone
 	wire := int(min(max(p.Length, uint32(len(p.Data))), math.MaxInt32))

@@ -256,7 +256,7 @@ func TestNoTunnels(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := testPacket(c.link, c.frame)
-			d := NewDecoder()
+			d := newTestDecoder()
 			if r := decodeOne(t, d, p); r.Kind != Skipped || r.Skip != c.want {
 				t.Errorf("got %d, %q; want %q", r.Kind, r.Skip, c.want)
 			}
@@ -281,18 +281,18 @@ func TestTooDeep(t *testing.T) {
 			for range others {
 				frame = outerIP(protoIPv4, frame)
 			}
-			if r := decodeOne(t, NewDecoder(), testPacket(linkRaw, frame)); r.Skip != SkipTooDeep {
+			if r := decodeOne(t, newTestDecoder(), testPacket(linkRaw, frame)); r.Skip != SkipTooDeep {
 				t.Errorf("IPv%d, %s: %+v", ip[0]>>4, e.name, r)
 			}
 		}
 		relay := slices.Concat(unhex("1841 03 80 0080c2 0007"+macs), slices.Repeat(unhex("8100 0000"), 7), unhex("0800"), ip)
 		if ip[0]>>4 == 4 {
-			if r := decodeOne(t, NewDecoder(), testPacket(linkRelay, relay)); r.Kind != AsSegment {
+			if r := decodeOne(t, newTestDecoder(), testPacket(linkRelay, relay)); r.Kind != AsSegment {
 				t.Errorf("bridged by Frame Relay, seven tags: %+v", r)
 			}
 		}
 		relay = slices.Concat(relay[:21], unhex("8100 0000"), relay[21:])
-		if r := decodeOne(t, NewDecoder(), testPacket(linkRelay, relay)); r.Skip != SkipTooDeep {
+		if r := decodeOne(t, newTestDecoder(), testPacket(linkRelay, relay)); r.Skip != SkipTooDeep {
 			t.Errorf("bridged by Frame Relay, eight tags: %+v", r)
 		}
 	}
@@ -318,7 +318,7 @@ func TestBothWays(t *testing.T) {
 		{"VXLAN, source port", linkRaw, outerUDP(50000, 4789, unhex("08000000 000001 00"), eth), outerUDP(50001, 4789, unhex("08000000 000001 00"), eth)},
 		{"ERSPAN, sequence and VLAN", linkRaw, outerIP(protoGRE, unhex("1000 88be 00000001 1064 0005 00000000"), eth), outerIP(protoGRE, unhex("1000 88be 00000002 1065 0005 00000000"), eth)},
 	} {
-		d := NewDecoder()
+		d := newTestDecoder()
 		var ids [2]uint32
 		for i, frame := range [][]byte{c.there, c.and} {
 			if r := decodeOne(t, d, testPacket(c.link, frame)); r.Kind != AsSegment {
@@ -345,7 +345,7 @@ func TestChecksumOfRadio(t *testing.T) {
 		{"00 00 0900 02000000 00", 11},
 	} {
 		frame := slices.Concat(unhex(c.header+dataWLAN+snapHeader+"0800"), ip, unhex("deadbeef"))
-		d := NewDecoder()
+		d := newTestDecoder()
 		if r := decodeOne(t, d, testPacket(linkRadiotap, frame)); r.Kind != AsSegment || d.Segment.Len != c.want {
 			t.Errorf("%s: %+v, %d octets; want %d", c.header, r, d.Segment.Len, c.want)
 		}
@@ -358,7 +358,7 @@ func TestAggregate(t *testing.T) {
 	body := slices.Concat(unhex(snapHeader+"0800"), ip) // 55 octets, and 14 before them: 3 to align
 	subframe := slices.Concat(unhex(macs), be16(len(body)), body)
 	qos := unhex("88 01 0000 020000000003 020000000001 020000000002 3012 8000")
-	d := NewDecoder()
+	d := newTestDecoder()
 	for _, c := range []struct {
 		frame []byte
 		want  Remark
@@ -383,7 +383,7 @@ func TestSliced(t *testing.T) {
 		"mirrored cut": outerIP(protoGRE, unhex("1000 88be 00000001 1064 0405 00000000"+macs+"0800"), serialize(testIP4(6), testTCP(nop, nop, timestamps), octets(make([]byte, 1000)))[:200]),
 	} {
 		b := whole[:min(len(whole), 150)]
-		d := NewDecoder()
+		d := newTestDecoder()
 		if r := decodeOne(t, d, testPacket(linkRaw, b)); r.Kind != AsSegment || r.Remark != RemarkSliced {
 			t.Errorf("%s: %+v", name, r)
 			continue
@@ -449,7 +449,7 @@ func TestTunnelFragments(t *testing.T) {
 		{"fragments in GRE in fragments", nested, 1000, "gre:7", ChecksumUnknown},
 		{"fragments in GRE in fragments, last first", backwards(nested), 1000, "gre:7", ChecksumUnknown},
 	} {
-		d := NewDecoder()
+		d := newTestDecoder()
 		wire := uint32(0)
 		for i, b := range c.frames {
 			p := testPacket(linkRaw, b)
@@ -483,7 +483,7 @@ func TestTunnelFragments(t *testing.T) {
 func TestFragmentsUDP(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 1000)))
 	tcp := parts(1020, 552)
-	d := NewDecoder()
+	d := newTestDecoder()
 	decodeOne(t, d, testPacket(linkRaw, fragment4(ip, tcp[0])))
 	udp := outerUDP(53, 50000, make([]byte, 1000))
 	for id := range 2 * maxDatagrams {
@@ -537,7 +537,7 @@ func TestFragmentsContradict(t *testing.T) {
 		{"data behind what is kept", changed(500, part{16, 1032, true}), SkipNone},
 		{"data that comes once", changed(30, part{24, 1032, true}), SkipNone},
 	} {
-		d := NewDecoder()
+		d := newTestDecoder()
 		decodeOne(t, d, testPacket(linkRaw, fragment4(ip, part{0, 24, false})))
 		if r := decodeOne(t, d, testPacket(linkRaw, c.second)); r.Skip != c.want {
 			t.Errorf("%s: %q, want %q", c.name, r.Skip, c.want)
@@ -559,7 +559,7 @@ func TestFragmentsContradict(t *testing.T) {
 func TestICMPInTunnel(t *testing.T) {
 	segment := serialize(testIP4(6), testTCP(), octets("payload"))
 	msg := serialize(testIP4(1), octets(slices.Concat(unhex("0303 0000 00000000"), segment[:28])))
-	d := NewDecoder()
+	d := newTestDecoder()
 	for _, tunnel := range []func([]byte) *capture.Packet{
 		func(b []byte) *capture.Packet {
 			return testPacket(linkRaw, outerIP(protoGRE, unhex("2000 0800 00000007"), b))

@@ -185,7 +185,7 @@ func TestFragments(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := NewDecoder()
+			d := newTestDecoder()
 			for i, part := range c.parts {
 				p := testPacket(linkRaw, fragment4(c.ip, part))
 				p.Frame, p.Time = uint64(i+1), capture.Time(i)
@@ -209,7 +209,7 @@ func TestPingOfDeath(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 100)))
 	b := fragment4(ip, part{0, 120, true})
 	copy(b[6:], be16(0x1fff))
-	if r := decodeOne(t, NewDecoder(), testPacket(linkRaw, b)); r.Skip != SkipMalformed {
+	if r := decodeOne(t, newTestDecoder(), testPacket(linkRaw, b)); r.Skip != SkipMalformed {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -217,7 +217,7 @@ func TestPingOfDeath(t *testing.T) {
 // TestTooManyPieces holds that a datagram in more pieces than are kept is given up.
 func TestTooManyPieces(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 1000)))
-	d := NewDecoder()
+	d := newTestDecoder()
 	for i := range maxPieces + 1 {
 		want := SkipFragment
 		if i == maxPieces {
@@ -243,7 +243,7 @@ func TestFragmentsInside(t *testing.T) {
 	} {
 		data := unhex(c.datagram)
 		ip := slices.Concat(unhex("60000000 0000 3c 40"), client6, server6, data)
-		d := NewDecoder()
+		d := newTestDecoder()
 		for _, part := range parts(len(data), 16) {
 			want := SkipFragment
 			if part.last {
@@ -262,7 +262,7 @@ func TestFragmentsOther(t *testing.T) {
 	for proto, want := range map[byte]Skip{1: SkipICMP, 17: SkipUDP, 4: SkipFragment, 47: SkipFragment, 50: SkipESP, 89: SkipProtocol, 60: SkipProtocol} {
 		b := fragment4(ip, part{0, 64, false})
 		b[9] = proto
-		if r := decodeOne(t, NewDecoder(), testPacket(linkRaw, b)); r.Skip != want {
+		if r := decodeOne(t, newTestDecoder(), testPacket(linkRaw, b)); r.Skip != want {
 			t.Errorf("protocol %d: %q, want %q", proto, r.Skip, want)
 		}
 	}
@@ -273,7 +273,7 @@ func TestFragmentsOther(t *testing.T) {
 func TestFragmentsCut(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP(nop, nop, timestamps), octets(make([]byte, 1000)))
 	for captured, opts := range map[int]Opts{20 + 24: OptUnknown, 20 + 32: OptTimestamps, 20 + 100: OptTimestamps} {
-		d := NewDecoder()
+		d := newTestDecoder()
 		for _, part := range parts(1032, 552) {
 			p := testPacket(linkRaw, fragment4(ip, part))
 			p.Data = p.Data[:captured]
@@ -301,7 +301,7 @@ func TestFragmentsTime(t *testing.T) {
 		{"a little more", 30*time.Second + 1, Skipped},
 		{"backwards", -time.Hour, AsSegment},
 	} {
-		d := NewDecoder()
+		d := newTestDecoder()
 		p := testPacket(linkRaw, fragment4(ip, two[0]))
 		decodeOne(t, d, p)
 		p = testPacket(linkRaw, fragment4(ip, two[1]))
@@ -312,7 +312,7 @@ func TestFragmentsTime(t *testing.T) {
 	}
 
 	// The identification comes again when the datagram that had it is complete.
-	d := NewDecoder()
+	d := newTestDecoder()
 	for round := range 3 {
 		for _, part := range two {
 			p := testPacket(linkRaw, fragment4(ip, part))
@@ -329,7 +329,7 @@ func TestFragmentsTime(t *testing.T) {
 func TestFragmentsBounded(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 1000)))
 	two := parts(1020, 552)
-	d := NewDecoder()
+	d := newTestDecoder()
 	send := func(id int, p part) Result {
 		b := fragment4(ip, p)
 		copy(b[4:], be16(id))
@@ -379,7 +379,7 @@ func TestFragmentsTogether(t *testing.T) {
 			func(p part) *capture.Packet { return vlan(2, fragment4(ip, p)) },
 		},
 	} {
-		d := NewDecoder()
+		d := newTestDecoder()
 		for _, part := range two {
 			for i, make := range make {
 				if r := decodeOne(t, d, make(part)); (r.Kind == AsSegment) != part.last {
@@ -408,7 +408,7 @@ func TestFragmentsAnyOrder(t *testing.T) {
 				copy(ip[4:], be16(len(ip)-40))
 			}
 		}
-		d := NewDecoder()
+		d := newTestDecoder()
 		if r := d.Decode(testPacket(linkRaw, ip)); r.Kind != AsSegment {
 			t.Fatalf("whole: %+v", r)
 		}
@@ -480,7 +480,7 @@ func FuzzFragments(f *testing.F) {
 	f.Add([]byte{0x00, 0, 4, 0x00, 3, 4, 0x40, 7, 1})
 	tcp := serialize(testIP4(6), testTCP(nop, nop, timestamps), octets(make([]byte, 256*8)))[20:]
 	f.Fuzz(func(t *testing.T, script []byte) {
-		d, again := NewDecoder(), NewDecoder()
+		d, again := newTestDecoder(), newTestDecoder()
 		var now capture.Time
 		wire := 0
 		for script = script[:min(len(script), 300)]; len(script) >= 3; script = script[3:] {
@@ -565,7 +565,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, link, more uint32, data []byte) {
 		p := testPacket(link, data)
 		p.Length = max(p.Length, p.Length+more)
-		d, other := NewDecoder(), NewDecoder()
+		d, other := newTestDecoder(), newTestDecoder()
 		r := decodeOne(t, d, p)
 		seg, icmp := d.Segment, d.ICMP
 		if r2 := other.Decode(p); r2 != r || other.Segment != seg || other.ICMP != icmp {
@@ -631,7 +631,7 @@ func FuzzSequence(f *testing.F) {
 	six := slices.Concat(unhex("60000000 0000 04 40"), client6, server6, ip)
 	seed(fragment6(six, part{48, len(ip), true}), fragment6(six, part{0, 48, false}))
 	f.Fuzz(func(t *testing.T, script []byte) {
-		d, again := NewDecoder(), NewDecoder()
+		d, again := newTestDecoder(), newTestDecoder()
 		wire := 0
 		for n := 0; len(script) > 0; script = script[n:] {
 			n = min(1+int(script[0]), len(script))
@@ -662,7 +662,7 @@ func FuzzSequence(f *testing.F) {
 // do.
 func TestDecodeKeepsNothing(t *testing.T) {
 	ip := serialize(testIP4(6), testTCP(nop, nop, timestamps), octets(make([]byte, 1000)))
-	d := NewDecoder()
+	d := newTestDecoder()
 	var got Segment
 	for _, part := range parts(1032, 552) {
 		p := testPacket(linkRaw, fragment4(ip, part))
@@ -684,7 +684,7 @@ func TestDecodeKeepsNothing(t *testing.T) {
 func TestFragmentsIncomplete(t *testing.T) {
 	whole := serialize(testIP4(6), testTCP(), octets(make([]byte, 80))) // 100 octets
 	udp := serialize(testIP4(17), octets(make([]byte, 100)))
-	d := NewDecoder()
+	d := newTestDecoder()
 	var lost []uint64
 	d.Incomplete = func(frame uint64) { lost = append(lost, frame) }
 	frame := uint64(0)

@@ -29,7 +29,7 @@ const (
 	magicFastOpen = 0xf989 // RFC 7413, of the experiment that preceded kind 34
 )
 
-// segment decodes a TCP segment into d.Segment.
+// segment decodes a TCP segment into d.seg.
 func (d *Decoder) segment(g *datagram) Result {
 	b, n := g.payload, g.length
 	if n < tcpHeader {
@@ -42,7 +42,7 @@ func (d *Decoder) segment(g *datagram) Result {
 	if header < tcpHeader || header > n {
 		return skip(SkipMalformed)
 	}
-	s := &d.Segment
+	s := d.seg
 	*s = Segment{
 		Time:    d.pkt.Time,
 		Frame:   d.pkt.Frame,

@@ -232,6 +232,7 @@ func (a *analysis) ended(name string, in *input, info capture.Info, err error) {
 // packets feeds the tracker with what the merge yields.
 func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decode.Decoder, t *track.Tracker) {
 	var pkt capture.Packet
+	var seg decode.Segment
 	for begun := false; !a.over() && m.Next(&pkt) == nil; begun = true {
 		if !begun {
 			a.filter.begin(pkt.Time)
@@ -250,11 +251,11 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 			t.AddTick(a.filter.clock(pkt.Time), pkt.Frame)
 			continue
 		}
-		res := d.Decode(&pkt)
-		in.decoded(&res, &d.Segment)
+		res := d.Decode(&pkt, &seg)
+		in.decoded(&res, &seg)
 		switch res.Kind {
 		case decode.AsSegment:
-			t.Add(&d.Segment)
+			t.Add(&seg)
 		case decode.AsICMP:
 			t.Flush() // what it quotes may be among what was added
 			t.ICMP(&d.ICMP)

@@ -53,6 +53,7 @@ func tracked(r *capture.Reader) ([]*got, error) {
 		gs = append(gs, g)
 	}
 	d := decode.NewDecoder()
+	var seg decode.Segment
 	for {
 		var p capture.Packet
 		err := r.Next(&p)
@@ -65,9 +66,9 @@ func tracked(r *capture.Reader) ([]*got, error) {
 		if p.Frame == 1 {
 			first = p.Time
 		}
-		switch d.Decode(&p).Kind {
+		switch d.Decode(&p, &seg).Kind {
 		case decode.AsSegment:
-			tr.Segment(&d.Segment)
+			tr.Segment(&seg)
 		case decode.AsICMP:
 			tr.ICMP(&d.ICMP)
 		default:
