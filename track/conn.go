@@ -150,14 +150,24 @@ const (
 	SawRST
 )
 
-// A Reset describes a RST that closed a connection.
+// A Reset describes a RST that closed a connection, and the connection as it was
+// then. Arrays are of client and server.
 type Reset struct {
 	Time  capture.Time
 	Frame uint64
-	By    Role
+	By    Role          // its supposed sender
 	ACK   bool          // RST,ACK: an abort; a bare RST is a host's stateless reply
 	Idle  time.Duration // since the last segment before it, from either end
-	State [2]State      // of client and server when it passed
+	State [2]State
+
+	Marks     Marks         // what tells who made it; see Maker
+	Stateless bool          // its supposed sender has shown no socket: it answers a SYN
+	Asked     uint64        // the last segment of its target, if its sender has sent none since; else 0
+	Probe     bool          // that is a keep-alive
+	Quiet     time.Duration // since its sender's last segment, to what its target sent then, or to the RST if that is nothing; 0 if it never sent
+	Unacked   [2]uint32     // octets
+	Data      [2]capture.Time
+	DataFrame [2]uint64 // of the last payload sent; 0: none
 }
 
 // An ICMPNote describes an ICMP error that quoted a segment of a connection.
@@ -206,6 +216,8 @@ type Conn struct {
 	withdrawals []Withdrawal
 	candidates  []candidate
 	answer      []decode.Segment // another SYN,ACK of the server than its first, if any
+	refuted     []Refuted
+	blind       []Blind
 
 	older     *Conn // the incarnation before, while it can still get segments
 	succeeded bool  // it is such an older one, and not in the tracker's table
@@ -226,6 +238,9 @@ type rareConn struct {
 	rstACK  uint8 // 1 + index of the sender of the last RST,ACK that counted
 	rst     Reset
 	icmp    ICMPNote
+	reuse   Reuse // valid if reuses
+	reuses  bool
+	blinds  int // all of which blind has the first
 }
 
 const (

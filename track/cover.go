@@ -41,6 +41,10 @@ func (c *Conn) contradict(snd *End, seg *decode.Segment) {
 	case !v.own && !v.icmp && snd.underWay(seg, v.by.Time):
 		return
 	}
+	if v.own && c.rst.Frame == v.by.Frame && len(c.refuted) < maxRefutedRSTs {
+		c.refuted = append(c.refuted, Refuted{c.rst, seg.Frame})
+		c.refuted[len(c.refuted)-1].Marks |= MarkWentOn
+	}
 	v.by.From = snd.state
 	c.noteWithdrawn(v.by, seg)
 	*v = cover{}

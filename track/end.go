@@ -63,6 +63,9 @@ type End struct {
 	lastSeq  uint32 // that segment's sequence number
 	counted  bool
 
+	minTTL, maxTTL uint8 // of its segments that counted, RSTs left out; 0 if there are none
+	idSteps        uint8 // even steps in a row of their IPv4 identification, up to minIDSteps
+
 	rtt      time.Duration // from its peer's part of the handshake to its own answer, 0 if unmeasured
 	least    time.Duration // least time from a segment of its peer to the acknowledgment
 	probe    capture.Time  // when the peer's octets up to probeEnd were captured
@@ -76,15 +79,16 @@ type End struct {
 // a smallEnd.
 type rareEnd struct {
 	cover          cover
-	refuted        uint8 // times that SYN_RCVD -> ESTABLISHED was withdrawn
-	issProvisional bool  // iss was learnt from an acknowledgment
-	behindGap      bool  // octets of it were acknowledged that were not captured, a FIN perhaps
-	beforeGap      bool  // it acknowledged them
-	gapLate        bool  // it did so after its own FIN
-	joined         bool  // sent a segment of a connection older than the capture
-	lateAcked      bool  // acknowledged new data after its own FIN: shutdown, not close
-	lateReset      bool  // answered data after its own FIN with a bare RST
-	blind          bool  // its FIN acknowledged more than it had before: the peer's FIN, perhaps
+	refuted        uint8  // times that SYN_RCVD -> ESTABLISHED was withdrawn
+	issProvisional bool   // iss was learnt from an acknowledgment
+	behindGap      bool   // octets of it were acknowledged that were not captured, a FIN perhaps
+	beforeGap      bool   // it acknowledged them
+	gapLate        bool   // it did so after its own FIN
+	joined         bool   // sent a segment of a connection older than the capture
+	lateAcked      bool   // acknowledged new data after its own FIN: shutdown, not close
+	lateReset      bool   // answered data after its own FIN with a bare RST
+	blind          bool   // its FIN acknowledged more than it had before: the peer's FIN, perhaps
+	beyondFIN      uint64 // frame with the first new octets above its own FIN
 
 	shaken    bool   // a RST in the window met it in FIN_WAIT_2: Linux closes a socket without process by it
 	holes     uint8  // in Conn.holes

@@ -17,6 +17,7 @@ type candidate struct {
 	stale      bool   // its timestamp is older than its sender's last
 	challenge  uint32 // acknowledgment of the peer's pure ACK after it, if challenged
 	challenged bool
+	challenger uint64 // that ACK's frame
 }
 
 func (d *candidate) fromSender(seg *decode.Segment) bool {
@@ -206,7 +207,7 @@ func (t *Tracker) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
 		case !isRST && !d.usedISN && d.goesOn(seg) && !c.fits(seg):
 			return t.openCandidate(c, i)
 		case !isRST && !d.fromSender(seg) && f == decode.ACK && seg.Len == 0:
-			d.challenged, d.challenge = true, seg.Ack
+			d.challenged, d.challenge, d.challenger = true, seg.Ack, seg.Frame
 		}
 	}
 	if f.Has(decode.RST) {
@@ -217,10 +218,13 @@ func (t *Tracker) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
 		return nil
 	}
 	kept := c.candidates[:0]
-	for _, d := range c.candidates {
+	for i := range c.candidates {
+		d := &c.candidates[i]
 		if !d.fromSender(seg) {
-			kept = append(kept, d)
+			kept = append(kept, *d)
+			continue
 		}
+		c.blindSYN(d, seg)
 	}
 	c.candidates = kept
 	return nil
@@ -259,6 +263,7 @@ func (t *Tracker) succeed(c *Conn, seg *decode.Segment, id uint64) *Conn {
 	n := t.store.newWhole()
 	n.open(c.key, c.hash, id, seg)
 	n.older = c
+	n.noteReuse(c, seg)
 	n.candidates, c.candidates = append(n.candidates, c.candidates...), c.candidates[:0]
 	t.store.addWhole(n)
 	t.store.table.Replace(c.hash, uint32(c.ref), uint32(n.ref))

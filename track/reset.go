@@ -1,6 +1,9 @@
 package track
 
-import "tcplife/decode"
+import (
+	"tcplife/decode"
+	"tcplife/decode/capture"
+)
 
 // reset takes a RST. One that counts closes both ends: its sender, which holds no
 // such connection, and its target, which takes it (RFC 9293 §3.10.7). Any other
@@ -18,6 +21,10 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 	}
 	if !c.exactRST(snd, rcv, seg) {
 		c.notes |= NoteResetIgnored
+		if snd.cover.own && c.hasRST && c.rst.By == c.Role(snd) && snd.nxtKnown && after(seg.Seq, snd.nxt) && seg.Time.Sub(c.rst.Time) <= answerMax {
+			c.rst.Marks |= MarkAhead
+		}
+		c.addBlind(snd, rcv, seg)
 		rcv.shaken = rcv.shaken || rcv.state == FinWait2 && snd.inWindow(seg.Seq)
 		return
 	}
@@ -92,12 +99,30 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 		return
 	}
 	c.hasRST = true
+	cl, sv := c.Client(), c.Server()
 	c.rst = Reset{
 		Time: seg.Time, Frame: seg.Frame, By: c.Role(snd), ACK: f.Has(decode.ACK),
 		Idle:  seg.Time.Sub(max(snd.sent, rcv.sent)),
-		State: [2]State{c.Client().State(), c.Server().State()},
+		State: [2]State{cl.State(), sv.State()},
+
+		Marks:     c.marks(snd, rcv, seg),
+		Stateless: snd.state == Listen || snd.state == Closed && !snd.sentSYN,
+		Unacked:   [2]uint32{cl.Unacked(), sv.Unacked()},
+		Data:      [2]capture.Time{cl.data, sv.data},
+		DataFrame: [2]uint64{cl.dataFrame, sv.dataFrame},
 	}
+	r := &c.rst
 	if snd.sentFrame == 0 && rcv.sentFrame == 0 {
-		c.rst.Idle = 0
+		r.Idle = 0 // it is the first segment
+	}
+	until := seg.Time
+	if rcv.sentFrame > snd.sentFrame {
+		r.Asked, r.Probe, until = rcv.sentFrame, rcv.keptAlive, rcv.sent
+		if rcv.probing && rcv.probe < until {
+			until = rcv.probe // the first of several
+		}
+	}
+	if snd.sentFrame != 0 {
+		r.Quiet = max(until.Sub(snd.sent), 0)
 	}
 }

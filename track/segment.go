@@ -11,6 +11,9 @@ import (
 // move it on.
 func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 	f := seg.Flags
+	if len(c.blind) > 0 {
+		c.witness(snd, seg)
+	}
 	switch {
 	case seg.Checksum == decode.ChecksumBad && (snd.sumsRight || f.Has(decode.RST)):
 		c.notes |= NoteBadChecksum
@@ -47,6 +50,7 @@ func neverCounts(seg *decode.Segment) bool {
 // remember keeps what tells copies of seg, which counts, from later segments.
 func (e *End) remember(seg *decode.Segment) {
 	id := identify(seg)
+	e.fingerprint(seg)
 	if seg.Flags.Has(decode.SYN) {
 		e.synCopy = id
 	}
@@ -225,6 +229,9 @@ func (c *Conn) ordinary(snd, rcv *End, seg *decode.Segment) {
 		}
 	case stale:
 		c.notes |= NoteStale
+		if seg.Flags.Has(decode.FIN) {
+			c.addBlind(snd, rcv, seg)
+		}
 	}
 }
 
@@ -270,6 +277,9 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	f, end := seg.Flags, seg.End()
 	if seg.Len == 0 && !f.Has(decode.FIN) && snd.nxtKnown && !snd.jumped && !snd.fin.counts && seg.Seq == snd.nxt+1 && snd.established() {
 		c.inferFIN(snd, rcv, seg)
+	}
+	if snd.beyondFIN == 0 && seg.Len > 0 && snd.fin.counts && !snd.fin.inferred && after(end, snd.fin.seq+1) && after(end, snd.nxt) {
+		snd.beyondFIN = seg.Frame // its FIN is acknowledged, or contradictFIN would have taken it back
 	}
 	octets := snd.nxtKnown && end == snd.nxt && !snd.jumped // sent already: a FIN has none of their numbers
 	c.advance(snd, rcv, seg)

@@ -61,6 +61,7 @@ type smallEnd struct {
 	frames                    [smallTimes]uint32
 	moves                     [maxSmallMoves]uint8 // the move in the upper six bits, the basis in the lower two
 	n, initial, scale         uint8
+	minTTL, maxTTL, idSteps   uint8
 	syn, fin, rst, retransmit uint8
 }
 
@@ -157,7 +158,7 @@ func bit(b bool, f uint32) uint32 {
 // pack makes s what c is. It reports false, and leaves s undefined, if c does not
 // fit; unpacking gives back an equal Conn otherwise.
 func (s *smallConn) pack(c *Conn) bool {
-	if c.older != nil || c.Midstream || c.gaps != 0 || c.withdrawn != 0 || c.rareConn != (rareConn{}) || len(c.held)+len(c.holes)+len(c.withdrawals)+len(c.candidates)+len(c.answer) != 0 ||
+	if c.older != nil || c.Midstream || c.gaps != 0 || c.withdrawn != 0 || c.rareConn != (rareConn{}) || len(c.refuted)+len(c.blind)+len(c.held)+len(c.holes)+len(c.withdrawals)+len(c.candidates)+len(c.answer) != 0 ||
 		c.ends[0].rareEnd != (rareEnd{}) || c.ends[1].rareEnd != (rareEnd{}) {
 		return false
 	}
@@ -218,7 +219,7 @@ func (s *smallEnd) pack(e *End, p *packer) bool {
 		tsRecent: e.tsRecent, tsVal: e.lastCopy.tsVal, lastSeq: e.lastSeq,
 		rtt: uint32(e.rtt), least: uint32(e.least), finSeq: f.seq,
 		copyTS: copied.tsVal, ipID: e.lastCopy.ipID, copyID: copied.ipID, wnd: e.lastWnd, synWnd: e.synWnd, mss: e.mss,
-		n: uint8(len(e.hist)), initial: uint8(e.initial), scale: uint8(e.scale),
+		n: uint8(len(e.hist)), initial: uint8(e.initial), scale: uint8(e.scale), minTTL: e.minTTL, maxTTL: e.maxTTL, idSteps: e.idSteps,
 		syn: p.u8(e.syns), fin: p.u8(e.fins), rst: p.u8(e.rsts), retransmit: p.u8(e.retransmits),
 	}
 	if e.packets > 0 {
@@ -321,6 +322,7 @@ func (s *smallEnd) unpack(e *End, c *smallConn) {
 	e.tsRecent, e.lastSeq = s.tsRecent, s.lastSeq
 	e.rtt, e.least = time.Duration(s.rtt), time.Duration(s.least)
 	e.lastWnd, e.synWnd, e.mss, e.scale = s.wnd, s.synWnd, s.mss, scale(s.scale)
+	e.minTTL, e.maxTTL, e.idSteps = s.minTTL, s.maxTTL, s.idSteps
 	e.lastCopy = copyID{s.tsVal, s.ipID, is(smallLastHasTS), is(smallLastHasID)}
 	copied := copyID{s.copyTS, s.copyID, is(smallCopyHasTS), is(smallCopyHasID)}
 	if s.packets > 0 {
@@ -372,6 +374,7 @@ type loneSYN struct {
 	mss          uint16
 	opts         decode.Opts
 	scale, flags uint8
+	ttl          uint8
 	checksum     decode.Checksum
 }
 
@@ -397,7 +400,7 @@ func (s *loneSYN) pack(c *Conn, seg *decode.Segment) bool {
 	*s = loneSYN{
 		time: seg.Time, id: c.ID, src: src, dst: dst, seq: seg.Seq, tsVal: seg.TSVal,
 		frame: uint32(seg.Frame), frameHi: uint16(seg.Frame >> 32), wire: uint16(seg.Wire), sp: seg.SrcPort, dp: seg.DstPort,
-		wnd: seg.Wnd, mss: seg.MSS, opts: seg.Opts, scale: seg.Scale, flags: uint8(seg.Flags), checksum: seg.Checksum,
+		wnd: seg.Wnd, mss: seg.MSS, opts: seg.Opts, scale: seg.Scale, flags: uint8(seg.Flags), ttl: seg.TTL, checksum: seg.Checksum,
 	}
 	if seg.HasIPID {
 		s.ipID = seg.IPID
@@ -411,6 +414,6 @@ func (s *loneSYN) segment() decode.Segment {
 		Time: s.time, Frame: uint64(s.frameHi)<<32 | uint64(s.frame), Wire: uint32(s.wire),
 		Src: v4Mapped(s.src), Dst: v4Mapped(s.dst), SrcPort: s.sp, DstPort: s.dp,
 		Seq: s.seq, Wnd: s.wnd, Flags: decode.Flags(s.flags), Checksum: s.checksum,
-		Opts: s.opts, MSS: s.mss, Scale: s.scale, TSVal: s.tsVal, IPID: s.ipID, HasIPID: s.ipID != 0,
+		Opts: s.opts, MSS: s.mss, Scale: s.scale, TSVal: s.tsVal, TTL: s.ttl, IPID: s.ipID, HasIPID: s.ipID != 0,
 	}
 }

@@ -61,10 +61,12 @@ func newConn() *Conn {
 func (c *Conn) recycle() {
 	h0, h1 := c.ends[0].hist[:0], c.ends[1].hist[:0]
 	held, holes, withdrawals, candidates, answer := c.held[:0], c.holes[:0], c.withdrawals[:0], c.candidates[:0], c.answer[:0]
+	refuted, blind := c.refuted[:0], c.blind[:0]
 	*c = Conn{}
 	c.ref = noRef
 	c.ends[0].hist, c.ends[1].hist = h0, h1
 	c.held, c.holes, c.withdrawals, c.candidates, c.answer = held, holes, withdrawals, candidates, answer
+	c.refuted, c.blind = refuted, blind
 }
 
 // A key names a pair of addresses and ports, the lower first, in one
