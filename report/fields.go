@@ -67,6 +67,7 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	if n, ok := c.ICMP(); ok || !e.none("icmp") {
 		s.icmp(e, &n, ok, c)
 	}
+	reset(e, c)
 	if e.array("transitions") {
 		for r, end := range c.Ends() {
 			for _, t := range end.Transitions() {

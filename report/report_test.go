@@ -153,7 +153,7 @@ func TestSchema(t *testing.T) {
 	if err := sink.Finding(f); err != nil {
 		t.Fatal(err)
 	}
-	play(t, sink, hostile, readScripts(t, "orderly", "stuck", "unreachable")...)
+	play(t, sink, hostile, readScripts(t, "orderly", "stuck", "unreachable", "aborted")...)
 	types := map[string]int{}
 	for line := range strings.Lines(out.String()) {
 		for _, r := range line[:len(line)-1] {
@@ -173,7 +173,7 @@ func TestSchema(t *testing.T) {
 			t.Errorf("type is not first: %s", line)
 		}
 	}
-	if types["connection"] != 3 || types["capture"] != 3 || types["finding"] != 1 || types["summary"] != 1 {
+	if types["connection"] != 4 || types["capture"] != 4 || types["finding"] != 1 || types["summary"] != 1 {
 		t.Errorf("records: %v", types)
 	}
 }
@@ -205,7 +205,7 @@ func TestDocument(t *testing.T) {
 
 // TestCSV holds the columns to the scalar fields of the JSON record, dotted.
 func TestCSV(t *testing.T) {
-	for _, name := range []string{"orderly", "unreachable"} {
+	for _, name := range []string{"orderly", "unreachable", "aborted"} {
 		var rows, lines bytes.Buffer
 		scripts := readScripts(t, name)
 		play(t, newCSV(&rows, Options{}), "web.pcap", scripts...)
@@ -221,6 +221,9 @@ func TestCSV(t *testing.T) {
 		if want := name == "unreachable"; (scalars["icmp.name"] != "") != want {
 			t.Errorf("%s: ICMP error is told: %v", name, !want)
 		}
+		if got := scalars["reset.maker"]; name == "aborted" && got != "middlebox" || name != "aborted" && got != "" {
+			t.Errorf("%s: maker of the RST: %q", name, got)
+		}
 		for i, k := range keys {
 			want, ok := scalars[k]
 			if object, _, dotted := strings.Cut(k, "."); dotted && !ok {
@@ -232,6 +235,7 @@ func TestCSV(t *testing.T) {
 			delete(scalars, k)
 		}
 		delete(scalars, "icmp")
+		delete(scalars, "reset")
 		for k := range scalars {
 			t.Errorf("%s: %s is not in CSV", name, k)
 		}
