@@ -43,33 +43,3 @@ func FuzzPrintable(f *testing.F) {
 		}
 	})
 }
-
-// TestFold: of equals the first stay, the heavier drive out the lighter, and no
-// weight is lost.
-func TestFold(t *testing.T) {
-	const limit = 10
-	var f fold[int, uint64]
-	weight := func(v *uint64) uint64 { return *v }
-	for k := range 100 {
-		*f.at(k, limit, weight)++
-		if k == 50 {
-			*f.at(k, limit, weight) += 5
-		}
-	}
-	list, rest := f.sorted(limit, func(a, b *uint64) int { return int(*b) - int(*a) })
-	if len(list) != limit || *list[0] != 6 {
-		t.Errorf("%d kept, the heaviest %d", len(list), *list[0])
-	}
-	var total uint64
-	for _, v := range list {
-		total += *v
-	}
-	if total+rest != 105 {
-		t.Errorf("%d kept and %d dropped of 105", total, rest)
-	}
-	for k := range limit - 1 {
-		if f.m[k] == nil {
-			t.Errorf("%d is gone", k)
-		}
-	}
-}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"tcplife/decode"
 	"tcplife/decode/capture"
 	"tcplife/report/anomaly"
 	"tcplife/track"
@@ -80,6 +81,15 @@ func (s *scratch) connection(e encoder, c *Connection) {
 		for i := range c.Findings {
 			e.open("")
 			finding(e, &c.Findings[i], c.Inputs, c.Capture)
+			e.close()
+		}
+		e.end()
+	}
+	if e.array("not_judged") {
+		for _, n := range c.NotJudged {
+			e.open("")
+			e.str("rule", n.Rule.Name)
+			e.str("why", string(n.Why))
 			e.close()
 		}
 		e.end()
@@ -198,6 +208,17 @@ func (s *scratch) finding(e encoder, f *Finding) {
 	e.str("type", "finding")
 	e.str("capture", f.Capture)
 	finding(e, &f.Finding, f.Inputs, f.Capture)
+	if f.Addr != (decode.Addr{}) {
+		s.buf = appendAddr(s.buf[:0], f.Addr)
+		e.text("addr", s.buf)
+	} else {
+		e.null("addr")
+	}
+	if f.Port != 0 {
+		e.uint("port", uint64(f.Port))
+	} else {
+		e.null("port")
+	}
 	if e.array("connections") {
 		for _, id := range f.Conns {
 			e.uint("", id)

@@ -86,6 +86,9 @@ func interval(from, to time.Time) string {
 func (s *overview) Summary(m *Summary) error {
 	s.totals(m)
 	s.findings(m)
+	if s.opts.Verbose {
+		s.notJudged(m)
+	}
 	if s.full {
 		s.states(m)
 		s.servers(m)
@@ -149,7 +152,15 @@ func (s *overview) findings(m *Summary) {
 		if g.Addr != (Group{}).Addr {
 			where = " at " + endpoint(g.Addr, g.Port)
 		}
-		line := fmt.Sprintf("  %-5v %s%s: %s", g.Worst, g.Rule.Name, where, count(g.Count, "connection"))
+		line := fmt.Sprintf("  %-5v %s%s: ", g.Worst, g.Rule.Name, where)
+		switch {
+		case !g.Several:
+			line += count(g.Count, "connection")
+		case g.Count > 1:
+			line += count(g.Count, "finding")
+		default:
+			line += g.Rule.Title()
+		}
 		if g.Suspect != anomaly.NoSuspect {
 			line += ", look at " + g.Suspect.String()
 		}
@@ -172,9 +183,25 @@ func (s *overview) findings(m *Summary) {
 			}
 			s.wrap("", "          ", line)
 		}
+		if x := g.Examples; s.opts.Explain != nil && len(x) > 0 && x[0].Conn != 0 {
+			// Not broken into lines, which could not be pasted.
+			s.out.WriteString("        " + s.color.dim + s.opts.Explain(x[0].Conn) + s.color.reset + "\n")
+		}
 	}
 	if rest > 0 {
 		s.wrap("", "", fmt.Sprintf("  and %s of other rules or servers", count(rest, "finding")))
+	}
+}
+
+func (s *overview) notJudged(m *Summary) {
+	list := m.NotJudged()
+	if len(list) == 0 {
+		s.wrap("", "", "every rule could be judged")
+		return
+	}
+	s.wrap(s.color.bold, "", "not judged:")
+	for _, u := range list {
+		s.wrap("", "    ", fmt.Sprintf("  %s: %s, %s", u.Rule.Name, count(u.Connections, "connection"), u.Why))
 	}
 }
 

@@ -47,6 +47,8 @@ type Connection struct {
 	Tunnel   string
 	Now      capture.Time // the capture's clock when the record was closed
 	Findings []anomaly.Finding
+	// NotJudged are the rules that could not tell whether they have a finding.
+	NotJudged []anomaly.NotJudged
 }
 
 // duration returns the nanoseconds from the first segment to the last.
@@ -108,6 +110,11 @@ type Options struct {
 	Color bool // ANSI colours
 	Width int  // columns of the terminal; 0: no limit
 	Limit int  // rows of tables; 0: no limit
+	// Verbose tells people what could not be judged, too.
+	Verbose bool
+	// Explain returns the command that shows a connection segment by segment, nil if
+	// there is none: what was on standard input is gone.
+	Explain func(conn uint64) string
 }
 
 // formats lists the Sinks, the default first.

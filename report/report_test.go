@@ -51,7 +51,7 @@ func play(t testing.TB, sink Sink, name string, scripts ...*script.Script) {
 	t.Helper()
 	var sum Summary
 	var id uint64
-	checker := anomaly.NewChecker(anomaly.All)
+	checker := anomaly.NewChecker(anomaly.All, anomaly.Config{})
 	must := func(err error) {
 		if err != nil {
 			t.Fatal(err)
@@ -62,7 +62,8 @@ func play(t testing.TB, sink Sink, name string, scripts ...*script.Script) {
 		in := Capture{Name: name, Format: "pcap", LinkTypes: []string{"ethernet"}}
 		tr.Done = func(c *track.Conn) {
 			id++
-			conn := &Connection{Conn: c, ID: id, Capture: name, VLAN: []uint16{7}, Now: tr.Now(), Findings: checker.Check(c, tr.Now())}
+			conn := &Connection{Conn: c, ID: id, Capture: name, VLAN: []uint16{7}, Now: tr.Now()}
+			conn.Findings, conn.NotJudged = checker.Check(c, id, tr.Now())
 			in.Add(c)
 			sum.Connection(conn)
 			must(sink.Connection(conn))
@@ -265,7 +266,7 @@ func aConnection(t testing.TB) *Connection {
 	var conn *Connection
 	tr.Done = func(c *track.Conn) {
 		now := tr.Now()
-		findings := anomaly.NewChecker(anomaly.All).Check(c, now)
+		findings, _ := anomaly.NewChecker(anomaly.All, anomaly.Config{}).Check(c, c.ID, now)
 		conn = &Connection{Conn: c, ID: 1, Capture: "web.pcap", Now: now, Findings: findings}
 	}
 	for _, e := range readScripts(t, "stuck")[0].Events(1, 2) {
@@ -387,9 +388,10 @@ func TestFlood(t *testing.T) {
 	sink := newTable(&out, Options{Limit: 10}).(*table)
 	var sum Summary
 	tr := track.New(track.Config{})
-	checker := anomaly.NewChecker(anomaly.All)
+	checker := anomaly.NewChecker(anomaly.All, anomaly.Config{})
 	tr.Done = func(c *track.Conn) {
-		conn := &Connection{Conn: c, ID: c.ID, Capture: "flood.pcap", Now: tr.Now(), Findings: checker.Check(c, tr.Now())}
+		conn := &Connection{Conn: c, ID: c.ID, Capture: "flood.pcap", Now: tr.Now()}
+		conn.Findings, conn.NotJudged = checker.Check(c, c.ID, tr.Now())
 		sum.Connection(conn)
 		if err := sink.Connection(conn); err != nil {
 			t.Fatal(err)
@@ -421,7 +423,7 @@ func TestFlood(t *testing.T) {
 	if n := strings.Count(out.String(), "\n"); n > 70 {
 		t.Errorf("%d lines", n)
 	}
-	if n := len(sum.servers.m); n > 2*maxServers {
+	if n := sum.servers.Len(); n > 2*maxServers {
 		t.Errorf("%d servers kept", n)
 	}
 	servers, rest := sum.Servers()

@@ -6,6 +6,7 @@ import (
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
+	"tcplife/internal/fold"
 	"tcplife/report/anomaly"
 	"tcplife/track"
 )
@@ -92,8 +93,19 @@ type Summary struct {
 
 	flaws    Flaws  // of the captures
 	captured uint64 // connections in them, those left out too
-	servers  fold[serverKey, Server]
-	groups   fold[groupKey, Group]
+	servers  fold.Map[serverKey, Server]
+	groups   fold.Map[groupKey, Group]
+	unjudged map[anomaly.NotJudged]uint64
+}
+
+func (m *Summary) init() {
+	if m.ByRule != nil {
+		return
+	}
+	m.ByRule = make(map[string]uint64)
+	m.servers = fold.New[serverKey](maxServers, func(v *Server) uint64 { return v.Connections })
+	m.groups = fold.New[groupKey](maxGroups, func(g *Group) uint64 { return g.Count })
+	m.unjudged = make(map[anomaly.NotJudged]uint64)
 }
 
 // A Server is one address and port that connections went to.
@@ -118,7 +130,8 @@ type Group struct {
 	Suspect  anomaly.Suspect
 	Addr     decode.Addr
 	Port     uint16
-	Count    uint64
+	Count    uint64 // of findings
+	Several  bool   // each is about several connections
 	Worst    anomaly.Severity
 	Examples []Example // the first three of the worst severity
 }
@@ -145,6 +158,7 @@ const (
 
 // Connection counts a finished connection.
 func (m *Summary) Connection(c *Connection) {
+	m.init()
 	cli, srv := c.Client(), c.Server()
 	o := OutcomeOf(c.Conn)
 	m.Connections++
@@ -158,7 +172,7 @@ func (m *Summary) Connection(c *Connection) {
 	m.States[track.Server][srv.State()]++
 
 	key := serverKey{srv.Addr(), srv.Port()}
-	v := m.servers.at(key, maxServers, func(v *Server) uint64 { return v.Connections })
+	v := m.servers.At(key)
 	v.Addr, v.Port = srv.Addr(), srv.Port()
 	v.Connections++
 	v.Bytes += cli.Bytes() + srv.Bytes()
@@ -170,19 +184,27 @@ func (m *Summary) Connection(c *Connection) {
 		f := &c.Findings[i]
 		m.finding(f, key, c.ID, c.Inputs)
 	}
+	for _, n := range c.NotJudged {
+		m.unjudged[n]++
+	}
 }
 
 // Finding counts a finding that concerns several connections, or none.
-func (m *Summary) Finding(f *Finding) { m.finding(&f.Finding, serverKey{}, 0, f.Inputs) }
+func (m *Summary) Finding(f *Finding) {
+	m.init()
+	var conn uint64
+	if len(f.Conns) > 0 {
+		conn = f.Conns[0]
+	}
+	m.finding(&f.Finding, serverKey{f.Addr, f.Port}, conn, f.Inputs)
+}
 
 func (m *Summary) finding(f *anomaly.Finding, at serverKey, conn uint64, in *Inputs) {
-	if m.ByRule == nil {
-		m.ByRule = make(map[string]uint64)
-	}
 	m.ByRule[f.Rule.Name]++
-	g := m.groups.at(groupKey{f.Rule, f.Suspect, at}, maxGroups, func(g *Group) uint64 { return g.Count })
+	g := m.groups.At(groupKey{f.Rule, f.Suspect, at})
 	g.Rule, g.Suspect, g.Addr, g.Port = f.Rule, f.Suspect, at.addr, at.port
 	g.Count++
+	g.Several = f.Rule.Start != nil
 	if f.Severity > g.Worst {
 		g.Worst, g.Examples = f.Severity, g.Examples[:0]
 	}
@@ -220,7 +242,7 @@ func (m *Summary) Capture(c *Capture) {
 // Servers returns the servers, the busiest first, and how many connections went
 // to others, which are not listed.
 func (m *Summary) Servers() (list []*Server, rest uint64) {
-	list, dropped := m.servers.sorted(maxServers, compareServers)
+	list, dropped := m.servers.Sorted(compareServers)
 	return list, dropped
 }
 
@@ -235,7 +257,7 @@ func compareServers(a, b *Server) int {
 // Groups returns the findings by rule, server and suspect, the worst and most
 // frequent first, and how many findings belong to groups that are not listed.
 func (m *Summary) Groups() (list []*Group, rest uint64) {
-	return m.groups.sorted(maxGroups, func(a, b *Group) int {
+	return m.groups.Sorted(func(a, b *Group) int {
 		return cmp.Or(
 			cmp.Compare(b.Worst, a.Worst),
 			cmp.Compare(b.Count, a.Count),
@@ -245,6 +267,26 @@ func (m *Summary) Groups() (list []*Group, rest uint64) {
 			cmp.Compare(a.Suspect, b.Suspect),
 		)
 	})
+}
+
+// An Unjudged is how often a rule had reason to look closer, and could not tell.
+type Unjudged struct {
+	anomaly.NotJudged
+	Connections uint64
+}
+
+// NotJudged returns what could not be judged, in the order of the rules.
+func (m *Summary) NotJudged() (list []Unjudged) {
+	for n, k := range m.unjudged {
+		list = append(list, Unjudged{n, k})
+	}
+	slices.SortFunc(list, func(a, b Unjudged) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(anomaly.All, a.Rule), slices.Index(anomaly.All, b.Rule)),
+			cmp.Compare(a.Why, b.Why),
+		)
+	})
+	return list
 }
 
 // Findings returns the number of findings.

@@ -10,6 +10,7 @@ import (
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
+	"tcplife/internal/fold"
 	"tcplife/report/anomaly"
 )
 
@@ -21,7 +22,7 @@ type table struct {
 	overview
 	rows     []row // at most opts.Limit, sorted
 	left     uint64
-	attempts fold[attemptKey, attempt]
+	attempts fold.Map[attemptKey, attempt]
 }
 
 // row is a connection, or several vain attempts at one server port.
@@ -61,7 +62,10 @@ const (
 )
 
 func newTable(w io.Writer, o Options) Sink {
-	return &table{overview: overview{w: w, opts: o, color: newPalette(o.Color)}}
+	return &table{
+		overview: overview{w: w, opts: o, color: newPalette(o.Color)},
+		attempts: fold.New[attemptKey](maxAttemptPorts, func(a *attempt) uint64 { return a.n }),
+	}
 }
 
 func (s *table) Connection(c *Connection) error {
@@ -104,7 +108,7 @@ func newRow(c *Connection) row {
 
 func (s *table) attempt(c *Connection, o Outcome) {
 	srv := c.Server()
-	a := s.attempts.at(attemptKey{srv.Addr(), srv.Port(), o}, maxAttemptPorts, func(a *attempt) uint64 { return a.n })
+	a := s.attempts.At(attemptKey{srv.Addr(), srv.Port(), o})
 	a.n++
 	if a.n <= maxAttempts {
 		a.rows = append(a.rows, newRow(c))
@@ -167,7 +171,7 @@ func (s *table) Summary(m *Summary) error {
 	if err := s.overview.Summary(m); err != nil {
 		return err
 	}
-	attempts, rest := s.attempts.sorted(maxAttemptPorts, func(a, b *attempt) int { return compareRows(&a.total, &b.total) })
+	attempts, rest := s.attempts.Sorted(func(a, b *attempt) int { return compareRows(&a.total, &b.total) })
 	s.left += rest
 	for _, a := range attempts {
 		rows := a.rows

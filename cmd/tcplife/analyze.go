@@ -151,7 +151,7 @@ func (a *analysis) observation(files []string, first int) {
 		}
 		in := &inputs[fileOf(c.First)-first]
 		conn.Conn, conn.ID, conn.Now, conn.Capture = c, base+c.ID, t.Now(), a.inputs.Name(c.First)
-		conn.Findings = a.checker.Check(c, conn.Now)
+		conn.Findings, conn.NotJudged = a.checker.Check(c, conn.ID, conn.Now)
 		ctx := d.Context(c.Context())
 		conn.VLAN, conn.Tunnel = ctx.VLANs, ctx.Tunnel
 		a.lastID = max(a.lastID, conn.ID)
@@ -181,9 +181,10 @@ func (a *analysis) observation(files []string, first int) {
 		t.ObserveICMP = func(c *track.Conn, e *decode.ICMPError) { a.icmp(base+c.ID, c, e) }
 	}
 	d.Incomplete = func(frame uint64) { inputs[fileOf(frame)-first].Incomplete++ }
-	a.packets(m, inputs, first, d, t)
+	finish := func() { a.finish(t, base) }
+	a.packets(m, inputs, first, d, t, finish)
 	d.Finish()
-	t.Finish()
+	finish()
 	if limit := size(a.config.MaxBytes); evicted > 0 {
 		a.note(fmt.Sprintf("%d connections were evicted, the longest idle first: --memory-limit is %v", evicted, limit.String()))
 	}
@@ -203,6 +204,33 @@ func (a *analysis) observation(files []string, first int) {
 			a.writeErr = a.sink.Capture(&in.Capture)
 		}
 	}
+}
+
+// finish ends what t has observed, whose ids count from base. The rules about many
+// connections know of all before any is reported that is still open.
+func (a *analysis) finish(t *track.Tracker, base uint64) {
+	t.Flush()
+	if a.over() {
+		return
+	}
+	t.Each(func(c *track.Conn) { a.checker.Look(c, base+c.ID, t.Now()) })
+	t.Finish()
+	for _, f := range a.checker.Finish(t.Now()) {
+		a.finding(&f)
+	}
+}
+
+// finding reports what concerns several connections, if it was asked for.
+func (a *analysis) finding(f *anomaly.Finding) {
+	if a.over() || !a.only.wantsFinding(f) {
+		return
+	}
+	found := report.Finding{Finding: *f, Inputs: a.inputs}
+	if len(f.Packets) > 0 {
+		found.Capture = a.inputs.Name(f.Packets[0])
+	}
+	a.summary.Finding(&found)
+	a.writeErr = a.sink.Finding(&found)
 }
 
 func fileOf(frame uint64) int {
@@ -230,7 +258,7 @@ func (a *analysis) ended(name string, in *input, info capture.Info, err error) {
 }
 
 // packets feeds the tracker with what the merge yields.
-func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decode.Decoder, t *track.Tracker) {
+func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decode.Decoder, t *track.Tracker, finish func()) {
 	var pkt capture.Packet
 	var seg decode.Segment
 	for begun := false; !a.over() && m.Next(&pkt) == nil; begun = true {
@@ -243,7 +271,7 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 		a.begun = true
 		in := &inputs[fileOf(pkt.Frame)-first]
 		if in.Packets == 0 && begun {
-			a.bridge(t, &pkt)
+			a.bridge(t, &pkt, finish)
 		}
 		in.Count(&pkt)
 		if !a.wants(&pkt) {
@@ -274,10 +302,10 @@ const apart = 2*time.Hour + 9*75*time.Second
 
 // bridge ends the observation before a file that begins long after all before it:
 // captures of different days that were named together.
-func (a *analysis) bridge(t *track.Tracker, pkt *capture.Packet) {
+func (a *analysis) bridge(t *track.Tracker, pkt *capture.Packet, finish func()) {
 	t.Flush()
 	if gap := pkt.Time.Sub(t.Now()); gap > apart {
-		t.Finish()
+		finish()
 	}
 }
 

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"tcplife/report/anomaly"
 )
 
 // TestDocsFilters runs the commands in docs/filters.md, of which none is to fail.
@@ -47,6 +50,50 @@ func TestDocsFilters(t *testing.T) {
 	if shown == 0 {
 		t.Error("no command is shown")
 	}
+}
+
+// TestDocsRules holds docs/rules.md to the rules there are.
+func TestDocsRules(t *testing.T) {
+	const name = "../../docs/rules.md"
+	page := rulesPage()
+	file, err := os.ReadFile(name)
+	if err == nil && string(file) == page {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s is not what the rules say of themselves (%v); run go test ./cmd/tcplife -update", name, err)
+	}
+	if err := os.WriteFile(name, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func rulesPage() string {
+	var b strings.Builder
+	b.WriteString(`# The rules
+
+<!-- written by go test ./cmd/tcplife -update, from what each rule says of itself -->
+
+What tcplife finds, in the order of reports. A finding names the end it is about, whom to suspect first, and the frames
+that show it. Rules do not blame an end for what the capture may have missed: what could not be judged is told by
+` + "`--verbose`" + ` and in ` + "`not_judged`" + `. Limits are changed by ` + "`--set RULE.SETTING=VALUE`" + `.
+
+`)
+	b.WriteString(ruleTable())
+	for _, r := range anomaly.All {
+		_, text, _ := strings.Cut(r.Doc, "\n\n")
+		fmt.Fprintf(&b, "\n## %s\n\n%s: %s. %s\n\n%s\n", r.Name, r.Severity, r.Title(), r.Ref, text)
+		if len(r.Settings) > 0 {
+			b.WriteString("\n| setting | default | why |\n| --- | --- | --- |\n")
+		}
+		for _, s := range r.Settings {
+			fmt.Fprintf(&b, "| `%s.%s` | %v | %s |\n", r.Name, s.Name, s, s.Why)
+		}
+		if len(r.Explains) > 0 {
+			fmt.Fprintf(&b, "\nWhere it holds, its echoes are left out: %s.\n", strings.Join(r.Explains, ", "))
+		}
+	}
+	return b.String()
 }
 
 // TestDocsDependencies holds docs/dependencies.md to the modules that go.mod

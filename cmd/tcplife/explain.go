@@ -49,7 +49,11 @@ func newExplain() *cobra.Command {
 			if f.conn == 0 {
 				return errors.New("--conn: which connection? tcplife FILE lists their IDs")
 			}
-			config, err := f.track.config()
+			config, err := f.track.config(cmd)
+			if err != nil {
+				return err
+			}
+			rules, err := f.rules.config(&f.track)
 			if err != nil {
 				return err
 			}
@@ -63,6 +67,7 @@ func newExplain() *cobra.Command {
 			}
 			return explain(cmd, files, f.conn, &analysis{
 				config:   config,
+				checker:  anomaly.NewChecker(anomaly.All, rules),
 				filter:   filter,
 				separate: f.separate,
 			}, color)
@@ -73,6 +78,7 @@ func newExplain() *cobra.Command {
 	f.packets.add(cmd)
 	separateFlag(cmd, &f.separate)
 	f.track.add(cmd)
+	f.rules.add(cmd)
 	colorFlag(cmd, &f.color)
 	return cmd
 }
@@ -81,7 +87,6 @@ func newExplain() *cobra.Command {
 // an analysis that is set up but for where its results go.
 func explain(cmd *cobra.Command, args []string, id uint64, a *analysis, color bool) error {
 	l := &ladder{want: id, out: bufio.NewWriter(cmd.OutOrStdout()), color: color}
-	a.checker = anomaly.NewChecker(anomaly.All)
 	a.sink, a.observe, a.icmp = l, l.observe, l.icmp
 	a.enough = func() bool { return l.found || l.err != nil }
 	a.tell(cmd.ErrOrStderr(), true)

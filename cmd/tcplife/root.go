@@ -57,12 +57,14 @@ type rootFlags struct {
 	output     string
 	color      string
 	track      trackFlags
+	rules      ruleFlags
 	limit      int
 	packets    packetFlags
 	only       selectionFlags
 	separate   bool
 	follow     bool
 	quiet      bool
+	verbose    bool
 	noProgress bool
 }
 
@@ -98,7 +100,9 @@ func newRoot() *cobra.Command {
 	separateFlag(cmd, &f.separate)
 	fs.BoolVar(&f.follow, "follow", false, "at the end of the file wait for what is still written to it, until interrupted")
 	f.track.add(cmd)
+	f.rules.add(cmd)
 	colorFlag(cmd, &f.color)
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "tell too which rules could not be judged, and why")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no warnings and no progress on standard error")
 	fs.BoolVar(&f.noProgress, "no-progress", false, "no progress on standard error")
 	complete(cmd, "format", report.Formats())
@@ -142,7 +146,11 @@ func version() string {
 }
 
 func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
-	config, err := f.track.config()
+	config, err := f.track.config(cmd)
+	if err != nil {
+		return err
+	}
+	rules, err := f.rules.config(&f.track)
 	if err != nil {
 		return err
 	}
@@ -159,7 +167,7 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	a := &analysis{
 		config:   config,
-		checker:  anomaly.NewChecker(anomaly.All),
+		checker:  anomaly.NewChecker(anomaly.All, rules),
 		filter:   filter,
 		only:     only,
 		separate: f.separate,
@@ -189,7 +197,9 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	a.sink, err = report.New(f.format, out, report.Options{Color: color, Width: terminalWidth(screen), Limit: f.limit})
+	a.sink, err = report.New(f.format, out, report.Options{
+		Color: color, Width: terminalWidth(screen), Limit: f.limit, Verbose: f.verbose, Explain: explainCommand(cmd, args, filter.expr),
+	})
 	if err != nil {
 		return err
 	}

@@ -103,6 +103,16 @@ func (s *selection) wants(c *report.Connection) bool {
 		})
 }
 
+// wantsFinding reports whether a finding about several connections is reported:
+// unless its rule, address, port or none of its connections was asked for.
+func (s *selection) wantsFinding(f *anomaly.Finding) bool {
+	return len(s.states) == 0 &&
+		met(s.conns, func(id uint64) bool { return slices.Contains(f.Conns, id) }) &&
+		met(s.ports, func(p uint16) bool { return p == f.Port }) &&
+		met(s.hosts, func(p netip.Prefix) bool { return p.Contains(f.Addr.IP()) }) &&
+		met(s.rules, func(r *anomaly.Rule) bool { return r == f.Rule })
+}
+
 func met[T any](values []T, by func(T) bool) bool {
 	return len(values) == 0 || slices.ContainsFunc(values, by)
 }

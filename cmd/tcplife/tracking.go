@@ -8,13 +8,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tcplife/report/anomaly"
 	"tcplife/track"
 )
 
 // trackFlags are the flags of how connections are tracked. They must be the same
 // for explain as they were for the report.
 type trackFlags struct {
-	timeWait time.Duration
+	stack    string
+	timeWait time.Duration // 0: the stack's
 	memory   size
 }
 
@@ -23,7 +25,10 @@ const defaultMemory size = 4 << 30
 
 func (f *trackFlags) add(cmd *cobra.Command) {
 	f.memory = defaultMemory
-	cmd.Flags().DurationVar(&f.timeWait, "time-wait", time.Minute, "how long TIME_WAIT lasts; Linux has 60s, Windows 2m, macOS 30s")
+	cmd.Flags().StringVar(&f.stack, "stack", anomaly.StackNames()[0], oneOf("the hosts' system, which sets how long TIME_WAIT lasts and which ports clients use", anomaly.StackNames()))
+	cmd.Flags().DurationVar(&f.timeWait, "time-wait", 0, "how long TIME_WAIT lasts, if not as the --stack has it: "+timeWaits())
+	cmd.Flags().Lookup("time-wait").DefValue = "" // pflag would show it as 0s
+	complete(cmd, "stack", anomaly.StackNames())
 	cmd.Flags().Var(&f.memory, "memory-limit", "how much memory connections may take: 512M, 4G; beyond, the longest idle are evicted")
 }
 
@@ -31,14 +36,63 @@ func (f *trackFlags) add(cmd *cobra.Command) {
 const maxTimeWait = 24 * time.Hour
 
 // config checks the flags.
-func (f *trackFlags) config() (track.Config, error) {
+func (f *trackFlags) config(cmd *cobra.Command) (track.Config, error) {
+	stack := anomaly.FindStack(f.stack)
+	if stack == nil {
+		return track.Config{}, fmt.Errorf("--stack %s: want %s", f.stack, strings.Join(anomaly.StackNames(), ", "))
+	}
 	switch {
+	case !cmd.Flags().Changed("time-wait"):
+		f.timeWait = stack.TimeWait
 	case f.timeWait <= 0:
 		return track.Config{}, fmt.Errorf("--time-wait %v: not a positive duration", f.timeWait)
 	case f.timeWait > maxTimeWait:
 		return track.Config{}, fmt.Errorf("--time-wait %v: longer than %v", f.timeWait, maxTimeWait)
 	}
 	return track.Config{TimeWait: f.timeWait, MaxBytes: int(f.memory)}, nil
+}
+
+// timeWaits tells how long TIME_WAIT lasts on each stack.
+func timeWaits() string {
+	var all []string
+	for _, s := range anomaly.Stacks {
+		all = append(all, fmt.Sprintf("%s %v", s.Name, time.Duration(s.TimeWait)))
+	}
+	return strings.Join(all, ", ")
+}
+
+// ruleFlags are the flags of what rules go by.
+type ruleFlags struct{ set []string }
+
+func (f *ruleFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "`RULE.SETTING=VALUE`: change a limit of a rule, such as close-wait.after=30s; tcplife rules RULE lists them")
+	err := cmd.RegisterFlagCompletionFunc("set", cobra.FixedCompletions(settingCompletions(), cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err) // the flag does not exist
+	}
+}
+
+// config checks the flags, of which --stack is one of how connections are tracked.
+func (f *ruleFlags) config(t *trackFlags) (anomaly.Config, error) {
+	c := anomaly.Config{Stack: anomaly.FindStack(t.stack)}
+	for _, s := range f.set {
+		if err := c.Set(s); err != nil {
+			return c, fmt.Errorf("--set %s: %w", s, err)
+		}
+	}
+	return c, nil
+}
+
+// settingCompletions are the names of the settings with the reason for their
+// defaults.
+func settingCompletions() []string {
+	var names []string
+	for _, r := range anomaly.All {
+		for _, s := range r.Settings {
+			names = append(names, fmt.Sprintf("%s.%s=\t%v: %s", r.Name, s.Name, s, s.Why))
+		}
+	}
+	return names
 }
 
 // A size is a number of octets, as a flag.

@@ -7,9 +7,9 @@
 package anomaly
 
 import (
-	"fmt"
 	"strings"
 
+	"tcplife/decode"
 	"tcplife/decode/capture"
 	"tcplife/track"
 )
@@ -54,19 +54,47 @@ var All = []*Rule{
 	// never-closed
 	// invalid-flags
 
-	// Many connections: these need a Start field beside Check, which the first
-	// of them will add: syn-flood, port-scan, time-wait-build-up,
-	// port-exhaustion, close-wait-leak, backlog-pressure, connection-churn,
-	// server-closes-first, predictable-isn, resets-cluster.
+	// Many connections.
+	// syn-flood
+	// port-scan
+	// backlog-pressure
+	// port-exhaustion
+	// time-wait-build-up
+	// server-closes-first
+	// close-wait-leak
+	// connection-churn
+	// predictable-isn
+	// resets-cluster
 }
 
-// A Rule tells one kind of trouble.
+// A Rule tells one kind of trouble. It has either Check, to look at one connection,
+// or Start, to look at many.
 type Rule struct {
 	Name     string   // as in flags and reports: lower case, hyphenated
 	Severity Severity // of its findings, unless one says otherwise
 	Ref      string   // the text the connection departs from, such as "RFC 9293 §3.6.1"
 	Doc      string   // first line a title; then cause; then when it is harmless or the rule silent
+	Settings []*Setting
+	// Explains names the rules whose findings are echoes of this one's: about the
+	// same connection, or one that a Watch covers, they are left out.
+	Explains []string
 	Check    func(*Pass)
+	Start    func() Watch
+}
+
+// A Watch is one run of a rule that looks at many connections. What it keeps is
+// bounded, whatever the capture holds.
+type Watch struct {
+	// Look is called with each connection once, in the order in which their
+	// records are closed, which is not that of time; findings in it are not of the
+	// connection.
+	Look func(*Pass)
+	// Judge reports what has become true and was not reported before. It is called
+	// at the end and, while a capture goes on live, from time to time.
+	Judge func(*Pass)
+	// Covers reports whether the connection is one of those that a finding is
+	// about, or will be. Nil covers none.
+	Covers func(*Pass) bool
 }
 
 // Title returns the first line of the rule's Doc.
@@ -132,8 +160,13 @@ type Finding struct {
 	Suspect  Suspect
 	Time     capture.Time // of what is found, not of its discovery
 	Packets  []uint64     // frames that show it, ascending
-	Conns    []uint64     // ids of the connections, if it concerns several
 	Message  string       // what the wire shows: values, no adjectives
+
+	// Of a finding about several connections: some of their ids, the first of them,
+	// and the address that it is about, with its port if it has one.
+	Conns []uint64
+	Addr  decode.Addr
+	Port  uint16
 }
 
 // Side is the end that a finding is about, if it is about one.
@@ -150,54 +183,3 @@ const (
 func SideOf(r track.Role) Side { return Side(r) + 1 }
 
 func (s Side) String() string { return [...]string{"", "client", "server"}[s] }
-
-// A Pass is one look of one rule at one connection.
-type Pass struct {
-	Conn *track.Conn
-	// Now is the capture's clock when the connection's record was closed. That
-	// nothing has happened for a minute is known by it alone: by a later frame of
-	// any other connection or protocol, or by the last frame of the capture.
-	Now capture.Time
-
-	rule     *Rule
-	findings []Finding
-}
-
-// Report adds a finding. Rule, and Severity if it is zero, are filled in.
-func (p *Pass) Report(f Finding) {
-	f.Rule = p.rule
-	if f.Severity == 0 {
-		f.Severity = p.rule.Severity
-	}
-	p.findings = append(p.findings, f)
-}
-
-// Reportf adds a finding about the end e.
-func (p *Pass) Reportf(e *track.End, by Suspect, at capture.Time, frames []uint64, format string, args ...any) {
-	p.Report(Finding{
-		Side: SideOf(p.Conn.Role(e)), Suspect: by, Time: at, Packets: frames,
-		Message: fmt.Sprintf(format, args...),
-	})
-}
-
-// A Checker applies rules to connections, one after the other.
-type Checker struct {
-	rules []*Rule
-	pass  Pass
-}
-
-// NewChecker returns a Checker for the rules.
-func NewChecker(rules []*Rule) *Checker { return &Checker{rules: rules} }
-
-// Check returns the findings about a connection whose record was closed at now,
-// in the order of the rules. They are valid until the next call.
-func (k *Checker) Check(c *track.Conn, now capture.Time) []Finding {
-	k.pass.Conn, k.pass.Now = c, now
-	clear(k.pass.findings)
-	k.pass.findings = k.pass.findings[:0]
-	for _, r := range k.rules {
-		k.pass.rule = r
-		r.Check(&k.pass)
-	}
-	return k.pass.findings
-}

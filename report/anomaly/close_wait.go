@@ -22,19 +22,17 @@ program, and count its sockets with ss -tn state close-wait.
 A connection may be half-closed on purpose, to let a long answer finish. Then
 this end is still sending, and the rule is silent. It is silent too where the
 end's FIN may have escaped the capture: one-sided, or with gaps.`,
-	Check: checkCloseWait,
+	Settings: []*Setting{closeWaitAfter},
+	Explains: []string{"fin-wait-2"},
+	Check:    checkCloseWait,
 }
 
-// closeWaitMax is how long Linux remembers the peer's half of such a connection
-// once the peer's program has closed its socket (FIN_WAIT_2, tcp_fin_timeout).
-// After that the connection can no longer end well.
-const closeWaitMax = 1 * time.Minute
+var closeWaitAfter = span("after", time.Minute,
+	"Linux remembers the peer's half for a minute once its program has closed the socket (tcp_fin_timeout); "+
+		"after that the connection can no longer end well")
 
 func checkCloseWait(p *Pass) {
 	c := p.Conn
-	if c.OneSided() || c.Gaps() > 0 {
-		return
-	}
 	for _, e := range c.Ends() {
 		in, left, out := stayIn(e, track.CloseWait)
 		if in.To != track.CloseWait {
@@ -45,8 +43,14 @@ func checkCloseWait(p *Pass) {
 			until, then = out.Time, ", then "+out.To.String()
 		}
 		quiet := until.Sub(max(in.Time, e.Data()))
-		if quiet < closeWaitMax {
+		switch {
+		case quiet < p.Duration(closeWaitAfter) && left:
 			continue
+		case quiet < p.Duration(closeWaitAfter):
+			p.NotJudged(EndsSoon)
+			continue
+		case !p.Judged():
+			return
 		}
 		p.Reportf(e, AppOf(c.Role(e)), in.Time, frames(in.Frame, e.DataFrame(), out.Frame),
 			"in CLOSE_WAIT, silent for %v%s", Dur(quiet), then)

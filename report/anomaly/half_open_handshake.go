@@ -22,22 +22,27 @@ minute. If the client repeats its SYN, the SYN,ACKs are lost on their way.
 
 The rule is silent if the capture ends before the SYN,ACK was repeated or three
 seconds have passed, and where only one direction was captured.`,
-	Check: checkHalfOpenHandshake,
+	Settings: []*Setting{halfOpenAfter},
+	Check:    checkHalfOpenHandshake,
 }
 
-// halfOpenMax leaves time for the slowest path and one repetition: Linux repeats
-// a SYN,ACK after 1 s, older stacks after 3 s (RFC 6298 §5.7).
-const halfOpenMax = 3 * time.Second
+var halfOpenAfter = span("after", 3*time.Second,
+	"the slowest path and one repetition: Linux repeats a SYN,ACK after 1 s, older stacks after 3 s (RFC 6298 §5.7)")
 
 func checkHalfOpenHandshake(p *Pass) {
 	c := p.Conn
 	srv, cli := c.Server(), c.Client()
-	if c.Handshake() != track.HalfOpen || srv.State() != track.SynReceived || c.OneSided() {
+	if c.Handshake() != track.HalfOpen || srv.State() != track.SynReceived {
 		return
 	}
 	first, last := srv.SYNs()
 	held := p.Now.Sub(first)
-	if held < halfOpenMax && srv.SYN() < 2 {
+	switch {
+	case c.OneSided():
+		p.NotJudged(OneSided)
+		return
+	case held < p.Duration(halfOpenAfter) && srv.SYN() < 2:
+		p.NotJudged(EndsSoon)
 		return
 	}
 	suspect := ClientHost

@@ -22,12 +22,12 @@ connections to the same port: if some succeed, it is the queue or loss, not a
 firewall.
 
 The rule is silent if the capture ends sooner.`,
-	Check: checkSynUnanswered,
+	Settings: []*Setting{synUnansweredAfter},
+	Check:    checkSynUnanswered,
 }
 
-// synAnswerMax is the initial retransmission timeout (RFC 6298 §2.1, 1 s) and
-// its first doubling together: two SYNs must have had time to be answered.
-const synAnswerMax = 3 * time.Second
+var synUnansweredAfter = span("after", 3*time.Second,
+	"the initial retransmission timeout (RFC 6298 §2.1, 1 s) and its first doubling: two SYNs have had time to be answered")
 
 func checkSynUnanswered(p *Pass) {
 	c := p.Conn
@@ -39,7 +39,8 @@ func checkSynUnanswered(p *Pass) {
 	}
 	first, last := c.Client().SYNs()
 	waited := p.Now.Sub(first)
-	if waited < synAnswerMax {
+	if waited < p.Duration(synUnansweredAfter) {
+		p.NotJudged(EndsSoon)
 		return
 	}
 	msg := fmt.Sprintf("1 SYN, no answer for %v", Dur(waited))

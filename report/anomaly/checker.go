@@ -1,0 +1,233 @@
+package anomaly
+
+import (
+	"fmt"
+	"slices"
+
+	"tcplife/decode/capture"
+	"tcplife/track"
+)
+
+// A Pass is one look of one rule: at one connection, or, in [Watch.Judge], at what
+// it has seen of many.
+type Pass struct {
+	Conn *track.Conn
+	ID   uint64 // of Conn, over the whole run
+	// Now is the capture's clock when the connection's record was closed. That
+	// nothing has happened for a minute is known by it alone: by a later frame of
+	// any other connection or protocol, or by the last frame of the capture.
+	Now capture.Time
+
+	*Config
+	rule     *Rule
+	findings []Finding
+	unjudged []NotJudged
+}
+
+// A NotJudged tells that a rule had reason to look closer at a connection, and
+// could not tell because of what the capture lacks.
+type NotJudged struct {
+	Rule *Rule
+	Why  Why
+}
+
+// Why is what a capture lacks.
+type Why string
+
+// What may be lacking.
+const (
+	OneSided  Why = "one-sided"        // only one end was seen to send
+	Gaps      Why = "gaps"             // segments are missing in the capture
+	Midstream Why = "midstream"        // it is older than the capture
+	EndsSoon  Why = "ends too soon"    // the capture, or the record, ends before anybody could know
+	Evicted   Why = "evicted"          // it had to make room
+	Snaplen   Why = "captured in part" // what would tell was cut off
+	Unordered Why = "clock steps back" // times can't be compared
+)
+
+// NotJudged says why the rule does not tell whether it should report, where it
+// otherwise might.
+func (p *Pass) NotJudged(why Why) { p.unjudged = append(p.unjudged, NotJudged{p.rule, why}) }
+
+// Judged reports whether the connection was captured well enough to blame an end
+// for what it did not send: from both directions and without gaps. If not, that is
+// noted.
+func (p *Pass) Judged() bool {
+	switch c := p.Conn; {
+	case c.OneSided():
+		p.NotJudged(OneSided)
+	case c.Gaps() > 0:
+		p.NotJudged(Gaps)
+	default:
+		return true
+	}
+	return false
+}
+
+// Report adds a finding. Rule, and Severity if it is zero, are filled in.
+func (p *Pass) Report(f Finding) {
+	f.Rule = p.rule
+	if f.Severity == 0 {
+		f.Severity = p.rule.Severity
+	}
+	p.findings = append(p.findings, f)
+}
+
+// Reportf adds a finding about the end e.
+func (p *Pass) Reportf(e *track.End, by Suspect, at capture.Time, frames []uint64, format string, args ...any) {
+	p.Report(Finding{
+		Side: SideOf(p.Conn.Role(e)), Suspect: by, Time: at, Packets: frames,
+		Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// A Checker applies rules to the connections of one observation after the other.
+type Checker struct {
+	rules    []*Rule
+	config   Config
+	pass     Pass
+	watches  []watch
+	looked   bool // at all that are still open
+	explains []explanation
+}
+
+type watch struct {
+	*Rule
+	Watch
+}
+
+// An explanation is a rule whose findings make those of others echoes.
+type explanation struct {
+	cause  *Rule
+	echoes []*Rule
+}
+
+// NewChecker returns a Checker for the rules.
+func NewChecker(rules []*Rule, c Config) *Checker {
+	k := &Checker{rules: rules, config: c}
+	k.pass.Config = &k.config
+	for _, r := range rules {
+		if len(r.Explains) == 0 {
+			continue
+		}
+		e := explanation{cause: r}
+		for _, name := range r.Explains {
+			if echo := Find(name); echo != nil {
+				e.echoes = append(e.echoes, echo)
+			}
+		}
+		k.explains = append(k.explains, e)
+	}
+	k.start()
+	return k
+}
+
+// start begins the runs of the rules about many connections.
+func (k *Checker) start() {
+	k.watches, k.looked = k.watches[:0], false
+	for _, r := range k.rules {
+		if r.Start != nil {
+			k.watches = append(k.watches, watch{r, r.Start()})
+		}
+	}
+}
+
+func (k *Checker) begin(c *track.Conn, id uint64, now capture.Time) {
+	k.pass.Conn, k.pass.ID, k.pass.Now = c, id, now
+	clear(k.pass.findings)
+	k.pass.findings, k.pass.unjudged = k.pass.findings[:0], k.pass.unjudged[:0]
+}
+
+// Look lets the rules about many connections look at one that is still open at the
+// end of the observation, before Check is called with any of those: so they know
+// of a flood before its members are reported.
+func (k *Checker) Look(c *track.Conn, id uint64, now capture.Time) {
+	k.looked = true
+	k.begin(c, id, now)
+	k.look()
+}
+
+func (k *Checker) look() {
+	for i := range k.watches {
+		w := &k.watches[i]
+		k.pass.rule = w.Rule
+		w.Look(&k.pass)
+	}
+}
+
+// Check returns the findings about a connection whose record was closed at now,
+// in the order of the rules, and which rules could not be judged. Both are valid
+// until the next call.
+func (k *Checker) Check(c *track.Conn, id uint64, now capture.Time) ([]Finding, []NotJudged) {
+	k.begin(c, id, now)
+	if !k.looked {
+		k.look()
+	}
+	for _, r := range k.rules {
+		if r.Check != nil {
+			k.pass.rule = r
+			r.Check(&k.pass)
+		}
+	}
+	if len(k.pass.findings) > 0 {
+		k.dropEchoes()
+	}
+	return k.pass.findings, k.pass.unjudged
+}
+
+// dropEchoes leaves out the findings that others explain.
+func (k *Checker) dropEchoes() {
+	p := &k.pass
+	for i := range k.explains {
+		e := &k.explains[i]
+		if slices.ContainsFunc(p.findings, func(f Finding) bool { return slices.Contains(e.echoes, f.Rule) }) && k.explained(e.cause) {
+			p.findings = slices.DeleteFunc(p.findings, func(f Finding) bool { return slices.Contains(e.echoes, f.Rule) })
+		}
+	}
+}
+
+// explained reports whether the rule has a finding about the connection, or covers
+// it.
+func (k *Checker) explained(by *Rule) bool {
+	if slices.ContainsFunc(k.pass.findings, func(f Finding) bool { return f.Rule == by }) {
+		return true
+	}
+	for i := range k.watches {
+		if w := &k.watches[i]; w.Rule == by && w.Covers != nil {
+			return w.Covers(&k.pass)
+		}
+	}
+	return false
+}
+
+// Judge returns the findings about many connections that are due and were not
+// returned before. They are valid until the next call.
+func (k *Checker) Judge(now capture.Time) []Finding {
+	k.begin(nil, 0, now)
+	for i := range k.watches {
+		w := &k.watches[i]
+		k.pass.rule = w.Rule
+		w.Judge(&k.pass)
+	}
+	k.dropJudged()
+	return k.pass.findings
+}
+
+// dropJudged leaves out the findings about many connections at one address that
+// others there explain.
+func (k *Checker) dropJudged() {
+	p := &k.pass
+	p.findings = slices.DeleteFunc(p.findings, func(f Finding) bool {
+		return slices.ContainsFunc(p.findings, func(cause Finding) bool {
+			return slices.Contains(cause.Rule.Explains, f.Rule.Name) && cause.Addr == f.Addr
+		})
+	})
+}
+
+// Finish ends the observation, and returns the last findings about many
+// connections. Another observation may begin then.
+func (k *Checker) Finish(now capture.Time) []Finding {
+	findings := k.Judge(now)
+	k.start()
+	return findings
+}
