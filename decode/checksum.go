@@ -34,21 +34,33 @@ func sumAddr(a *Addr) uint64 {
 
 // sum returns the one's complement sum of b's 16-bit words. The sum commutes with
 // swapping the octets of all words (RFC 1071 §2), hence the order of loading.
+//
+// Two chains of additions with carry run side by side.
 func sum(b []byte) uint16 {
-	var s, c uint64
-	for len(b) >= 64 {
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b), 0)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[8:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[16:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[24:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[32:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[40:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[48:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[56:]), c)
+	var s, t, c uint64
+	i := 0
+	for ; i <= len(b)-64; i += 64 {
+		p := b[i : i+64 : i+64]
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p), 0)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[8:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[16:]), c)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(p[24:]), c)
 		s += c
-		b = b[64:]
+		t, c = bits.Add64(t, binary.LittleEndian.Uint64(p[32:]), 0)
+		t, c = bits.Add64(t, binary.LittleEndian.Uint64(p[40:]), c)
+		t, c = bits.Add64(t, binary.LittleEndian.Uint64(p[48:]), c)
+		t, c = bits.Add64(t, binary.LittleEndian.Uint64(p[56:]), c)
+		t += c
 	}
-	for len(b) >= 8 {
+	for ; i <= len(b)-16; i += 16 {
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[i:]), 0)
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[i+8:]), c)
+		s += c
+	}
+	s, c = bits.Add64(s, t, 0)
+	s += c
+	b = b[i:]
+	if len(b) >= 8 {
 		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b), 0)
 		s += c
 		b = b[8:]

@@ -130,10 +130,19 @@ func NewDecoder() *Decoder { return &Decoder{} }
 // AsSegment. It uses p only until it returns. Bad input is data: whatever p holds,
 // there is a result.
 func (d *Decoder) Decode(p *capture.Packet, seg *Segment) Result {
+	wire := int(min(max(p.Length, uint32(len(p.Data))), math.MaxInt32))
+	d.context, d.depth = 0, 0
+	if d.fast(p, wire, seg) {
+		return Result{Kind: AsSegment}
+	}
+	return d.decode(p, wire, seg)
+}
+
+// decode decodes what fast does not.
+func (d *Decoder) decode(p *capture.Packet, wire int, seg *Segment) Result {
 	d.pkt, d.seg = p, seg
 	d.context, d.depth, d.wire = 0, 0, p.Length
 	d.cut, d.headOnly, d.remark = false, false, RemarkNone
-	wire := int(min(max(p.Length, uint32(len(p.Data))), math.MaxInt32))
 	r := d.link(p.LinkType, p.Data, wire)
 	if r.Kind != Skipped {
 		r.Remark, r.Reassembled = d.remark, r.Kind == AsSegment && d.headOnly

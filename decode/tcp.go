@@ -94,20 +94,26 @@ func (s *Segment) cutHeader(b []byte, header int) {
 		return
 	}
 	s.Opts |= OptUnknown
-	if len(b) <= tcpHeader {
-		return
+	if len(b) > tcpHeader {
+		s.options(b[tcpHeader:])
 	}
-	for b = b[tcpHeader:]; len(b) > 0 && b[0] != kindEnd; {
+}
+
+// options takes the options in b. It stops and reports false at one that has no
+// possible length.
+func (s *Segment) options(b []byte) bool {
+	for len(b) > 0 && b[0] != kindEnd {
 		n := 1
 		if b[0] != kindNOP {
 			if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
-				return
+				return false
 			}
 			n = int(b[1])
 			s.option(b[0], b[2:n])
 		}
 		b = b[n:]
 	}
+	return true
 }
 
 // option takes one option. One that has not the length of its kind is malformed.
