@@ -73,6 +73,7 @@ type Segment struct {
 	Frame   uint64
 	Wire    uint32 // octets of its frame on the wire, link layer included; of all frames if it was fragmented
 	Context uint32 // what it was encapsulated in; see Decoder.Context. 0: nothing
+	Stream  uint32 // 1 + its number by Streams; 0 if it was not numbered
 
 	Src, Dst         Addr
 	SrcPort, DstPort uint16

@@ -52,6 +52,29 @@ func (s *scratch) communityID(c *Connection) []byte {
 	return s.buf
 }
 
+// displayFilter returns a display filter of Wireshark for the connection's packets:
+// by the number of its stream, if that is known, else by addresses and ports.
+func (s *scratch) displayFilter(c *Connection) []byte {
+	b := s.buf[:0]
+	if n, ok := c.Stream(); ok {
+		b = strconv.AppendUint(append(b, "tcp.stream eq "...), uint64(n), 10)
+	} else {
+		for i, e := range c.Ends() {
+			if i > 0 {
+				b = append(b, " and "...)
+			}
+			addr, field := e.Addr(), "ip.addr eq "
+			if len(addrBytes(&addr)) == 16 {
+				field = "ipv6.addr eq "
+			}
+			b = appendAddr(append(b, field...), addr)
+			b = strconv.AppendUint(append(b, " and tcp.port eq "...), uint64(e.Port()), 10)
+		}
+	}
+	s.buf = b
+	return b
+}
+
 func compare(a, b []byte) int {
 	switch {
 	case string(a) < string(b):

@@ -34,6 +34,12 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	e.uint("id", c.ID)
 	e.str("capture", c.Capture)
 	e.text("community_id", s.communityID(c))
+	if n, ok := c.Stream(); ok {
+		e.uint("tcp_stream", uint64(n))
+	} else {
+		e.null("tcp_stream")
+	}
+	e.text("display_filter", s.displayFilter(c))
 	if e.array("vlan") {
 		for _, id := range c.VLAN {
 			e.uint("", uint64(id))

@@ -119,14 +119,26 @@ type Options struct {
 
 // formats lists the Sinks, the default first.
 var formats = []struct {
-	name string
-	open func(io.Writer, Options) Sink
+	name    string
+	open    func(io.Writer, Options) Sink
+	foreign bool // it has the words of Zeek and Wireshark
 }{
-	{"table", newTable},
-	{"summary", newSummaryOnly},
-	{"jsonl", newJSONL},
-	{"json", newJSON},
-	{"csv", newCSV},
+	{"table", newTable, false},
+	{"summary", newSummaryOnly, false},
+	{"jsonl", newJSONL, true},
+	{"json", newJSON, true},
+	{"csv", newCSV, true},
+}
+
+// Foreign reports whether the named format tells what Zeek and Wireshark call a
+// connection: track.Config.History is for it, and decode.Segment.Stream.
+func Foreign(format string) bool {
+	for _, f := range formats {
+		if f.name == format {
+			return f.foreign
+		}
+	}
+	return false
 }
 
 // Formats returns the names of the formats, the default first.

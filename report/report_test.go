@@ -59,6 +59,7 @@ func play(t testing.TB, sink Sink, name string, scripts ...*script.Script) {
 	}
 	for _, s := range scripts {
 		tr := track.New(track.Config{})
+		streams := decode.NewStreams()
 		in := Capture{Name: name, Format: "pcap", LinkTypes: []string{"ethernet"}}
 		tr.Done = func(c *track.Conn) {
 			id++
@@ -72,6 +73,8 @@ func play(t testing.TB, sink Sink, name string, scripts ...*script.Script) {
 			in.Count(&capture.Packet{Time: e.Time, Length: 60, Data: make([]byte, 60)})
 			switch {
 			case e.Segment != nil:
+				n, _ := streams.Segment(e.Segment)
+				e.Segment.Stream = n + 1
 				tr.Segment(e.Segment)
 			case e.ICMP != nil:
 				tr.ICMP(e.ICMP)

@@ -184,6 +184,7 @@ type ICMPNote struct {
 type Conn struct {
 	ID          uint64 // counts connections by first segment, from 1; gaps are possible
 	context     uint32 // encapsulation; see decode.Decoder.Context
+	stream      uint32 // decode.Segment.Stream of the first segment
 	RoleBasis   RoleBasis
 	EndReason   EndReason
 	First, last uint64 // frames of the first and last segment
@@ -379,6 +380,11 @@ func (c *Conn) End() capture.Time { return c.end }
 
 // Context returns the connection's encapsulation; see decode.Decoder.Context.
 func (c *Conn) Context() uint32 { return c.context }
+
+// Stream returns the number of the TCP stream that the connection's first segment
+// belongs to, as Wireshark counts the streams of a file; false if segments were not
+// numbered.
+func (c *Conn) Stream() (uint32, bool) { return c.stream - 1, c.stream != 0 }
 
 // Gaps returns how many times octets were acknowledged that were not captured.
 func (c *Conn) Gaps() int { return c.gaps }

@@ -22,6 +22,7 @@ type smallConn struct {
 	first     uint64 // frame; all others lie less than 2^32 after it
 	place     uint32
 	captured  uint32
+	stream    uint32
 	hash      uint32
 	over      offset
 	dups      uint16
@@ -164,7 +165,7 @@ func (s *smallConn) pack(c *Conn) bool {
 	}
 	p := packer{start: c.Start, first: c.First, ok: true}
 	s.key, s.id, s.start, s.first = c.key, c.ID, c.Start, c.First
-	s.hash, s.place, s.captured = c.hash, p.u32(uint64(c.place)), c.captured
+	s.hash, s.place, s.captured, s.stream = c.hash, p.u32(uint64(c.place)), c.captured, c.stream
 	p.must(c.duplicates < 1<<16)
 	s.dups, s.complete, s.roleBasis, s.client = uint16(c.duplicates), c.completeness, c.RoleBasis, c.client
 	s.flags = 0
@@ -290,7 +291,7 @@ func (e *End) lastTo(s State) int {
 // unpack makes c, which must be empty, what was packed into s.
 func (s *smallConn) unpack(c *Conn) {
 	c.key, c.ID, c.Start, c.First, c.context = s.key, s.id, s.start, s.first, s.key.context
-	c.hash, c.place, c.captured = s.hash, int(s.place), s.captured
+	c.hash, c.place, c.captured, c.stream = s.hash, int(s.place), s.captured, s.stream
 	c.duplicates, c.completeness, c.RoleBasis, c.client = int(s.dups), s.complete, s.roleBasis, s.client
 	a, b := &c.ends[0], &c.ends[1]
 	a.addr, a.port, b.addr, b.port = s.key.a, s.key.ap, s.key.b, s.key.bp
@@ -367,6 +368,7 @@ type loneSYN struct {
 	src, dst     [4]byte
 	seq, tsVal   uint32
 	frame        uint32
+	stream       uint32
 	frameHi      uint16
 	wire         uint16
 	sp, dp       uint16
@@ -398,7 +400,7 @@ func (s *loneSYN) pack(c *Conn, seg *decode.Segment) bool {
 		return false
 	}
 	*s = loneSYN{
-		time: seg.Time, id: c.ID, src: src, dst: dst, seq: seg.Seq, tsVal: seg.TSVal,
+		time: seg.Time, id: c.ID, src: src, dst: dst, seq: seg.Seq, tsVal: seg.TSVal, stream: seg.Stream,
 		frame: uint32(seg.Frame), frameHi: uint16(seg.Frame >> 32), wire: uint16(seg.Wire), sp: seg.SrcPort, dp: seg.DstPort,
 		wnd: seg.Wnd, mss: seg.MSS, opts: seg.Opts, scale: seg.Scale, flags: uint8(seg.Flags), ttl: seg.TTL, checksum: seg.Checksum,
 	}
@@ -412,7 +414,8 @@ func (s *loneSYN) pack(c *Conn, seg *decode.Segment) bool {
 func (s *loneSYN) segment() decode.Segment {
 	return decode.Segment{
 		Time: s.time, Frame: uint64(s.frameHi)<<32 | uint64(s.frame), Wire: uint32(s.wire),
-		Src: v4Mapped(s.src), Dst: v4Mapped(s.dst), SrcPort: s.sp, DstPort: s.dp,
+		Stream: s.stream,
+		Src:    v4Mapped(s.src), Dst: v4Mapped(s.dst), SrcPort: s.sp, DstPort: s.dp,
 		Seq: s.seq, Wnd: s.wnd, Flags: decode.Flags(s.flags), Checksum: s.checksum,
 		Opts: s.opts, MSS: s.mss, Scale: s.scale, TSVal: s.tsVal, TTL: s.ttl, IPID: s.ipID, HasIPID: s.ipID != 0,
 	}

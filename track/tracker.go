@@ -17,6 +17,8 @@ type Config struct {
 	// it is reached, those that are idle for long are evicted: their records are
 	// closed as they are.
 	MaxBytes int
+	// History keeps what Zeek would tell of each connection, for Conn.Zeek.
+	History bool
 }
 
 // timeWaitLinux is TCP_TIMEWAIT_LEN of Linux; RFC 9293 §3.4.2 would have 4 minutes.
@@ -317,7 +319,7 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 // open makes c, which must be empty, a connection with its first segment, which is
 // yet to be counted.
 func (c *Conn) open(k key, hash uint32, id uint64, seg *decode.Segment) {
-	c.ID, c.key, c.hash, c.context = id, k, hash, seg.Context
+	c.ID, c.key, c.hash, c.context, c.stream = id, k, hash, seg.Context, seg.Stream
 	c.First, c.last, c.Start, c.end = seg.Frame, seg.Frame, seg.Time, seg.Time
 	c.ends[0].addr, c.ends[0].port = seg.Src, seg.SrcPort
 	c.ends[1].addr, c.ends[1].port = seg.Dst, seg.DstPort

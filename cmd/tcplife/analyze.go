@@ -43,6 +43,7 @@ type analysis struct {
 type input struct {
 	report.Capture
 	skipped [decode.NumSkips]uint64
+	streams *decode.Streams // nil: streams are not numbered
 }
 
 // decoded counts what there is to say of a packet that was decoded, into seg if it
@@ -59,6 +60,16 @@ func (in *input) decoded(r *decode.Result, seg *decode.Segment) {
 		in.Sliced++
 	case decode.RemarkAggregate:
 		in.Aggregates++
+	}
+}
+
+// number notes with the segment which of the file's streams it is of.
+func (in *input) number(seg *decode.Segment) {
+	if in.streams == nil {
+		return
+	}
+	if n, ok := in.streams.Segment(seg); ok {
+		seg.Stream = n + 1
 	}
 }
 
@@ -127,6 +138,11 @@ func (a *analysis) flush(t *track.Tracker) {
 // on.
 func (a *analysis) observation(files []string, first int) {
 	inputs := make([]input, len(files))
+	if a.config.History && a.filter.all() { // of a part of the packets, streams would be counted otherwise
+		for i := range inputs {
+			inputs[i].streams = decode.NewStreams()
+		}
+	}
 	t := track.New(a.config)
 	options := a.options
 	options.Wait = func() { a.flush(t) }
@@ -283,8 +299,12 @@ func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decod
 		in.decoded(&res, &seg)
 		switch res.Kind {
 		case decode.AsSegment:
+			in.number(&seg)
 			t.Add(&seg)
 		case decode.AsICMP:
+			if in.streams != nil {
+				in.streams.ICMP(&d.ICMP)
+			}
 			t.Flush() // what it quotes may be among what was added
 			t.ICMP(&d.ICMP)
 		default:

@@ -160,7 +160,7 @@ func TestSameOutput(t *testing.T) {
 
 // What differs between a capture and its parts: names, numbers, and the records of
 // the files.
-var partsRE = regexp.MustCompile(`(?m)"(capture|last_capture)":("[^"]*"|null),?|"packet_captures":\[[^]]*\],?|"(packet|first_packet|last_packet)":\d+|"packets":\[[^]]*\]|"captures":\d+|^\{"type":"capture".*\n`)
+var partsRE = regexp.MustCompile(`(?m)"(capture|last_capture)":("[^"]*"|null),?|"packet_captures":\[[^]]*\],?|"(packet|first_packet|last_packet)":\d+|"packets":\[[^]]*\]|"tcp_stream":\d+,"display_filter":"[^"]*",|"captures":\d+|^\{"type":"capture".*\n`)
 
 // TestRotated: a capture in parts, split before any packets, is the same
 // observation as the whole. The parts may be named in any order.

@@ -70,6 +70,9 @@ type packetFilter struct {
 // begin prepares for an observation whose first packet has that time.
 func (p *packetFilter) begin(first capture.Time) { p.from, p.to = p.window.in(first) }
 
+// all reports whether every packet is looked at.
+func (p *packetFilter) all() bool { return p.expr == "" && p.window == (window{}) }
+
 // clock returns what the time of a packet makes of the capture's clock, which stops
 // where the window ends.
 func (p *packetFilter) clock(t capture.Time) capture.Time { return min(t, p.to) }

@@ -165,6 +165,7 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	config.History = report.Foreign(f.format)
 	a := &analysis{
 		config:   config,
 		checker:  anomaly.NewChecker(anomaly.All, rules),
