@@ -13,30 +13,33 @@ import (
 // in segments that it merged on arrival. Windows leaves the segment's length out
 // as well if the card is to split the segment.
 func checksum(src, dst *Addr, b []byte) Checksum {
-	addrs := uint64(protoTCP) + sumAddr(src) + sumAddr(dst)
-	n := uint64(len(b))
-	pseudo := fold(addrs + n>>16 + n&0xffff)
-	if fold(uint64(pseudo)+uint64(sum(b))) == 0xffff {
+	if sumsUp(sum(src[:])+sum(dst[:])+sum(b), len(b)) {
 		return ChecksumGood
 	}
-	if field := binary.BigEndian.Uint16(b[16:]); field == pseudo || field == fold(addrs) {
+	addrs := protoTCP + sumAddr(src) + sumAddr(dst)
+	n := uint64(len(b))
+	if field := binary.BigEndian.Uint16(b[16:]); field == fold(addrs+n) || field == fold(addrs) {
 		return ChecksumOffload
 	}
 	return ChecksumBad
 }
 
-// sumAddr serves both versions of IP: the prefix of an IPv4-mapped address adds
-// 0xffff, which is the other zero of one's complement.
-func sumAddr(a *Addr) uint64 {
-	return uint64(binary.BigEndian.Uint32(a[0:])) + uint64(binary.BigEndian.Uint32(a[4:])) +
-		uint64(binary.BigEndian.Uint32(a[8:])) + uint64(binary.BigEndian.Uint32(a[12:]))
+// sumsUp reports whether a segment of n octets has a good checksum, of which, with
+// its addresses, s is the sum.
+//
+// One's complement addition of 16-bit words is addition modulo 0xffff, with two
+// zeros, of which a sum that is not of zeros only comes to the one with all bits
+// set. And swapping the octets of a word is multiplying it by 256.
+func sumsUp(s uint64, n int) bool {
+	return (s+uint64(protoTCP+n)<<8)%0xffff == 0
 }
 
-// sum returns the one's complement sum of b's 16-bit words. The sum commutes with
-// swapping the octets of all words (RFC 1071 §2), hence the order of loading.
+// sum returns the sum of b's 16-bit words modulo 0xffff, as a number below 2^33. b
+// has at least 8 octets. The words are taken as little-endian: the sum is zero in
+// both orders (RFC 1071 §2).
 //
 // Two chains of additions with carry run side by side.
-func sum(b []byte) uint16 {
+func sum(b []byte) uint64 {
 	var s, t, c uint64
 	i := 0
 	for ; i <= len(b)-64; i += 64 {
@@ -57,27 +60,23 @@ func sum(b []byte) uint16 {
 		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[i+8:]), c)
 		s += c
 	}
-	s, c = bits.Add64(s, t, 0)
-	s += c
-	b = b[i:]
-	if len(b) >= 8 {
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b), 0)
+	if i <= len(b)-8 {
+		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b[i:]), 0)
 		s += c
-		b = b[8:]
+		i += 8
 	}
-	s = s>>32 + s&0xffffffff
-	if len(b) >= 4 {
-		s += uint64(binary.LittleEndian.Uint32(b))
-		b = b[4:]
-	}
-	if len(b) >= 2 {
-		s += uint64(binary.LittleEndian.Uint16(b))
-		b = b[2:]
-	}
-	if len(b) == 1 {
-		s += uint64(b[0])
-	}
-	return bits.ReverseBytes16(fold(s))
+	rest := binary.LittleEndian.Uint64(b[len(b)-8:]) >> (64 - 8*uint(len(b)-i))
+	s, c = bits.Add64(s, t, 0)
+	s, c = bits.Add64(s, rest, c)
+	s += c
+	return s>>32 + s&0xffffffff
+}
+
+// sumAddr serves both versions of IP: the prefix of an IPv4-mapped address adds
+// 0xffff, which is the other zero of one's complement.
+func sumAddr(a *Addr) uint64 {
+	return uint64(binary.BigEndian.Uint32(a[0:])) + uint64(binary.BigEndian.Uint32(a[4:])) +
+		uint64(binary.BigEndian.Uint32(a[8:])) + uint64(binary.BigEndian.Uint32(a[12:]))
 }
 
 func fold(s uint64) uint16 {

@@ -3,6 +3,7 @@ package decode
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -418,6 +419,29 @@ func TestChecksumLengths(t *testing.T) {
 			decodeOne(t, d, testPacket(linkRaw, b))
 			if d.Segment.Checksum != ChecksumBad {
 				t.Errorf("%d octets of %#x, one bit wrong: %d", n, fill, d.Segment.Checksum)
+			}
+		}
+	}
+}
+
+// TestSum compares the sum with one that is taken word by word, of contents that
+// carry at every place and of others.
+func TestSum(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for n := 8; n < 300; n++ {
+		for _, fill := range []int{0, 0x01, 0x80, 0xff, -1} {
+			b := make([]byte, n)
+			for i := range b {
+				if b[i] = byte(fill); fill < 0 {
+					b[i] = byte(random.Uint32())
+				}
+			}
+			want := 0
+			for i := range b {
+				want += int(b[i]) << (i % 2 * 8)
+			}
+			if got := sum(b); got%0xffff != uint64(want%0xffff) || got >= 1<<33 {
+				t.Errorf("%d octets of %d: %#x, want %#x", n, fill, got, want)
 			}
 		}
 	}

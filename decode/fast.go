@@ -50,12 +50,12 @@ func (d *Decoder) fast(p *capture.Packet, wire int, s *Segment) bool {
 	}
 
 	wire -= len(p.Data) - len(b)
-	n := 0             // octets of the segment, by IP
-	switch b[0] >> 4 { // whatever the ethertype says
+	var at, addrs, n int // where TCP begins, and octets of the addresses right before it; octets of the segment
+	switch b[0] >> 4 {   // whatever the ethertype says
 	case 4:
-		n = int(binary.BigEndian.Uint16(b[2:])) - 20
+		at, addrs, n = 20, 8, int(binary.BigEndian.Uint16(b[2:]))-20
 		fragment := binary.BigEndian.Uint16(b[6:]) & 0x3fff
-		if b[0] != 0x45 || b[9] != protoTCP || fragment != 0 || n+20 > wire {
+		if b[0] != 0x45 || b[9] != protoTCP || fragment != 0 {
 			return false
 		}
 		*s = Segment{Src: Addr{10: 0xff, 11: 0xff}, Dst: Addr{10: 0xff, 11: 0xff}}
@@ -64,39 +64,43 @@ func (d *Decoder) fast(p *capture.Packet, wire int, s *Segment) bool {
 		s.IPID = binary.BigEndian.Uint16(b[4:])
 		s.HasIPID = s.IPID != 0
 		s.TTL = b[8]
-		b = b[20:]
 	case 6:
-		n = int(binary.BigEndian.Uint16(b[4:]))
-		if b[6] != protoTCP || n+40 > wire || len(b) < 40+tcpHeader {
+		at, addrs, n = 40, 32, int(binary.BigEndian.Uint16(b[4:]))
+		if b[6] != protoTCP || len(b) < 40+tcpHeader {
 			return false
 		}
 		*s = Segment{Src: Addr(b[8:24]), Dst: Addr(b[24:40]), TTL: b[7]}
-		b = b[40:]
 	default:
 		return false
 	}
 
-	header := int(b[12]>>4) * 4
-	if header < tcpHeader || header > min(n, len(b)) {
+	tcp := b[at:]
+	header := int(tcp[12]>>4) * 4
+	if header < tcpHeader || header > min(n, len(tcp)) || n > wire-at {
 		return false
 	}
 	s.Time, s.Frame, s.Wire, s.Context = p.Time, p.Frame, p.Length, d.context
-	s.SrcPort, s.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
-	s.Seq, s.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
-	s.Flags = Flags(b[13])
-	s.Wnd = binary.BigEndian.Uint16(b[14:])
+	s.SrcPort, s.DstPort = binary.BigEndian.Uint16(tcp), binary.BigEndian.Uint16(tcp[2:])
+	s.Seq, s.Ack = binary.BigEndian.Uint32(tcp[4:]), binary.BigEndian.Uint32(tcp[8:])
+	s.Flags = Flags(tcp[13])
+	s.Wnd = binary.BigEndian.Uint16(tcp[14:])
 	s.Len = uint32(n - header)
-	if s.Cut = len(b) < n; !s.Cut {
-		s.Checksum = checksum(&s.Src, &s.Dst, b[:n])
+	switch {
+	case len(tcp) < n:
+		s.Cut = true
+	case sumsUp(sum(b[at-addrs:at+n]), n):
+		s.Checksum = ChecksumGood
+	default:
+		s.Checksum = checksum(&s.Src, &s.Dst, tcp[:n])
 	}
 	// The options of nearly all segments but SYNs: RFC 7323, appendix A.
 	const stamped = kindNOP<<24 | kindNOP<<16 | kindTimestamps<<8 | 10
-	if header == 32 && binary.BigEndian.Uint32(b[20:]) == stamped {
-		s.TSVal, s.TSEcr = binary.BigEndian.Uint32(b[24:]), binary.BigEndian.Uint32(b[28:])
+	if header == 32 && binary.BigEndian.Uint32(tcp[20:]) == stamped {
+		s.TSVal, s.TSEcr = binary.BigEndian.Uint32(tcp[24:]), binary.BigEndian.Uint32(tcp[28:])
 		s.Opts = OptTimestamps
 		return true
 	}
-	return s.options(b[tcpHeader:header])
+	return s.options(tcp[tcpHeader:header])
 }
 
 // plain reports whether the ARPHRD_ value in Linux's cooked header is of an
