@@ -90,6 +90,15 @@ func (m *Merge) Progress() (read, size int64) { return m.read.Load(), m.size }
 // other error: those are told to ended.
 func (m *Merge) Next(p *Packet) error {
 	switch {
+	case m.given && len(m.streams) == 1 && len(m.waiting) == 0: // nothing is left to merge
+		s := m.streams[0]
+		if err := s.r.Next(p); err != nil {
+			m.end(s, err)
+			m.streams, m.given = nil, false
+			return io.EOF
+		}
+		p.Frame = JoinFrame(m.first+s.file, p.Frame)
+		return nil
 	case m.given:
 		m.given = false
 		m.advance()
@@ -148,30 +157,27 @@ func (m *Merge) begin(file int) *stream {
 		return nil
 	}
 	s := &stream{file: file, r: r}
-	if !m.next(s) {
+	if err := r.Next(&s.p); err != nil {
+		m.end(s, err)
 		return nil
 	}
 	return s
 }
 
-// next reads the next packet of s. It reports false if there is none, and then
-// the file is closed.
-func (m *Merge) next(s *stream) bool {
-	err := s.r.Next(&s.p)
-	if err == nil {
-		return true
-	}
+// end closes the file of s, which err ended.
+func (m *Merge) end(s *stream, err error) {
 	if err == io.EOF {
 		err = nil
 	}
 	s.r.Close()
 	m.ended(m.first+s.file, s.r.Info(), err)
-	return false
 }
 
 // advance replaces the packet that was returned by the next of its file.
 func (m *Merge) advance() {
-	if !m.next(m.streams[0]) {
+	s := m.streams[0]
+	if err := s.r.Next(&s.p); err != nil {
+		m.end(s, err)
 		last := len(m.streams) - 1
 		m.streams[0] = m.streams[last]
 		m.streams[last] = nil
