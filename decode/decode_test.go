@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -702,6 +703,25 @@ func TestICMP(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSegmentSize holds that the garbage collector need not look into segments,
+// and that they stay as small as they are: batches of them are copied about.
+func TestSegmentSize(t *testing.T) {
+	typ := reflect.TypeFor[Segment]()
+	if typ.Size() > 104 {
+		t.Errorf("%d octets", typ.Size())
+	}
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		kind := f.Type.Kind()
+		if kind == reflect.Array {
+			kind = f.Type.Elem().Kind()
+		}
+		if kind < reflect.Bool || kind > reflect.Uint64 {
+			t.Errorf("%s may have pointers", f.Name)
+		}
 	}
 }
 

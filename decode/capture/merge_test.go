@@ -252,10 +252,12 @@ func endless(n int) *Merge {
 }
 
 func TestMergeAllocs(t *testing.T) {
-	m := endless(5)
-	var p Packet
-	if n := testing.AllocsPerRun(1000, func() { _ = m.Next(&p) }); n != 0 {
-		t.Errorf("%v allocations per packet", n)
+	for _, files := range []int{1, 5} {
+		m := endless(files)
+		var p Packet
+		if n := testing.AllocsPerRun(1000, func() { _ = m.Next(&p) }); n != 0 {
+			t.Errorf("%d files: %v allocations per packet", files, n)
+		}
 	}
 }
 
