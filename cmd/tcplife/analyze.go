@@ -30,6 +30,7 @@ type analysis struct {
 	icmp     func(id uint64, c *track.Conn, e *decode.ICMPError)                // nil: nobody does
 	enough   func() bool                                                        // reports whether the rest may be left out; nil: never
 	stopped  func() bool                                                        // reports whether the user has interrupted; nil: never
+	live     func(t *track.Tracker, in *input, base uint64) source              // opens what is read in place of files; nil: files are
 
 	inputs   *report.Inputs
 	summary  report.Summary
@@ -39,7 +40,14 @@ type analysis struct {
 	begun    bool  // a packet was read
 }
 
-// An input is a file of an observation.
+// A source yields the packets of an observation, one after the other. After the
+// last, Next returns an error, whichever: what there is to tell of it was told.
+type source interface {
+	Next(*capture.Packet) error
+	Close()
+}
+
+// An input is a file of an observation, or what is captured live.
 type input struct {
 	report.Capture
 	skipped [decode.NumSkips]uint64
@@ -144,20 +152,6 @@ func (a *analysis) observation(files []string, first int) {
 		}
 	}
 	t := track.New(a.config)
-	options := a.options
-	options.Wait = func() { a.flush(t) }
-	m := capture.NewMerge(files, first, options, func(file int, info capture.Info, err error) {
-		a.ended(files[file-first], &inputs[file-first], info, err)
-	})
-	defer m.Close()
-	if a.progress != nil {
-		name := report.Printable(files[0])
-		if len(files) > 1 {
-			name = fmt.Sprintf("%d files", len(files))
-		}
-		a.progress.source.Store(&measured{name: name, of: m})
-	}
-
 	d := decode.NewDecoder()
 	conn := report.Connection{Inputs: a.inputs}
 	base, evicted := a.lastID, 0
@@ -198,6 +192,13 @@ func (a *analysis) observation(files []string, first int) {
 	}
 	d.Incomplete = func(frame uint64) { inputs[fileOf(frame)-first].Incomplete++ }
 	finish := func() { a.finish(t, base) }
+	var m source
+	if a.live != nil {
+		m = a.live(t, &inputs[0], base)
+	} else {
+		m = a.merge(files, first, inputs, t)
+	}
+	defer m.Close()
 	a.packets(m, inputs, first, d, t, finish)
 	d.Finish()
 	finish()
@@ -220,6 +221,23 @@ func (a *analysis) observation(files []string, first int) {
 			a.writeErr = a.sink.Capture(&in.Capture)
 		}
 	}
+}
+
+// merge opens the files of an observation.
+func (a *analysis) merge(files []string, first int, inputs []input, t *track.Tracker) source {
+	options := a.options
+	options.Wait = func() { a.flush(t) }
+	m := capture.NewMerge(files, first, options, func(file int, info capture.Info, err error) {
+		a.ended(files[file-first], &inputs[file-first], info, err)
+	})
+	if a.progress != nil {
+		name := report.Printable(files[0])
+		if len(files) > 1 {
+			name = fmt.Sprintf("%d files", len(files))
+		}
+		a.progress.source.Store(&measured{name: name, of: m})
+	}
+	return m
 }
 
 // finish ends what t has observed, whose ids count from base. The rules about many
@@ -273,8 +291,8 @@ func (a *analysis) ended(name string, in *input, info capture.Info, err error) {
 	a.failed = true
 }
 
-// packets feeds the tracker with what the merge yields.
-func (a *analysis) packets(m *capture.Merge, inputs []input, first int, d *decode.Decoder, t *track.Tracker, finish func()) {
+// packets feeds the tracker with what the source yields.
+func (a *analysis) packets(m source, inputs []input, first int, d *decode.Decoder, t *track.Tracker, finish func()) {
 	var pkt capture.Packet
 	var seg decode.Segment
 	for begun := false; !a.over() && m.Next(&pkt) == nil; begun = true {
