@@ -5,7 +5,13 @@ GOFUMPT       = go run mvdan.cc/gofumpt@v0.12.0
 GOLANGCI_LINT = go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME     ?= 10s
 
-.PHONY: build test race lint fmt fuzz cross update lab man clean
+# make bench
+SCALE    ?= 1
+ROUNDS   ?= 5
+CAPTURES ?= testdata/pcaps
+CACHE    ?= $(if $(TMPDIR),$(TMPDIR),/tmp)/tcplife-bench
+
+.PHONY: build test race lint fmt fuzz cross bench update lab man clean
 
 build: ## the program, as ./tcplife
 	go build -trimpath ./cmd/tcplife
@@ -28,6 +34,9 @@ fuzz: ## every fuzz target for FUZZTIME
 
 cross: ## the platforms that must build without cgo, into dist/
 	.ci/cross
+
+bench: ## how fast tcplife is (docs/performance.md); SCALE=0.05 for a minute's worth, CAPTURES=DIR for W6, CACHE=DIR for 14 GB
+	@go run ./internal/bench -scale $(SCALE) -rounds $(ROUNDS) -captures "$(CAPTURES)" -cache "$(CACHE)" $(BENCHFLAGS)
 
 update: ## rewrite goldens, script answers and the README's output; then read the diff
 	go test ./track ./report ./report/anomaly ./cmd/tcplife -update
