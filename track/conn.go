@@ -177,6 +177,10 @@ type ICMPNote struct {
 	From       decode.Addr
 	Type, Code uint8
 	V6         bool
+	Of         Role   // who sent the segment
+	SYN        bool   // it was the end's SYN or SYN,ACK
+	N          int    // how many there were in all
+	First      uint64 // frame of the first
 }
 
 // Conn is one connection: one incarnation of a pair of addresses and ports in
@@ -241,7 +245,10 @@ type rareConn struct {
 	icmp    ICMPNote
 	reuse   Reuse // valid if reuses
 	reuses  bool
-	blinds  int // all of which blind has the first
+	blinds  int     // all of which blind has the first
+	invalid Invalid // By is the index of an end
+	synData SYNData
+	badAck  BadAck // By is the index of an end
 }
 
 const (
@@ -366,7 +373,11 @@ func (c *Conn) Reset() (Reset, bool) {
 }
 
 // ICMP returns the last ICMP error that quoted a segment of the connection.
-func (c *Conn) ICMP() (ICMPNote, bool) { return c.icmp, c.hasICMP }
+func (c *Conn) ICMP() (ICMPNote, bool) {
+	n := c.icmp
+	n.Of = c.Role(&c.ends[n.Of])
+	return n, c.hasICMP
+}
 
 // Withdrawals returns the first moves that were taken back; Withdrawn counts
 // them all. The slice is valid until the next segment.

@@ -101,6 +101,10 @@ type rareEnd struct {
 		one bool
 		by  cause
 	}
+	repeats Repeats
+	zero    zeroWindow
+	tries   [maxTries - 1]uint32 // times of its SYNs after the first, in ms since that
+
 	streak struct { // retransmissions in a row that got no answer
 		n   int
 		gap time.Duration // between the last two

@@ -32,7 +32,12 @@ func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 		if c.older != nil && snd.nxtKnown && (after(e.Seq, snd.nxt) || snd.issKnown && before(e.Seq, snd.iss)) {
 			continue
 		}
-		c.icmp = ICMPNote{Time: e.Time, Frame: e.Frame, From: e.From, Type: e.Type, Code: e.Code, V6: e.V6}
+		n := &c.icmp
+		if n.N++; n.N == 1 {
+			n.First = e.Frame
+		}
+		n.Time, n.Frame, n.From, n.Type, n.Code, n.V6 = e.Time, e.Frame, e.From, e.Type, e.Code, e.V6
+		n.Of, n.SYN = Role(c.index(snd)), snd.sentSYN && e.Seq == snd.iss
 		c.hasICMP = true
 		if unreachable(e) && e.Seq == snd.iss && (snd.state == SynSent || snd.state == SynReceived && (c.crossed || endsRequest(e))) {
 			c.put(snd, cover{icmp: true}, cause{e.Time, e.Frame, Received})
@@ -43,6 +48,12 @@ func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 		}
 		return
 	}
+}
+
+// Unreachable reports whether the error says that the destination can't be
+// reached, or may not be.
+func (n *ICMPNote) Unreachable() bool {
+	return unreachable(&decode.ICMPError{V6: n.V6, Type: n.Type, Code: n.Code})
 }
 
 // unreachable reports whether the error says that the destination can't be

@@ -153,6 +153,9 @@ func (t *Tracker) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
 			return nil
 		}
 	}
+	if snd, rcv := c.direction(seg); rcv.state == SynSent {
+		c.refuseAck(snd, rcv, seg)
+	}
 	t.addCandidate(c, candidate{seg: *seg, copies: 1})
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 	if snd.state != SynSent && snd.state != SynReceived {
 		c.confirmByRST(rcv, seg)
+	} else {
+		c.answerBadAck(snd, rcv, seg)
 	}
 	if snd.state == Unknown && !snd.unaKnown && !snd.nxtKnown {
 		// The first segment of a connection older than the capture: it proves

@@ -101,7 +101,7 @@ func TestSmallKeepsAll(t *testing.T) {
 			v.SetBool(!v.Bool())
 		case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 			v.SetUint(v.Uint() ^ 1)
-		case reflect.Int, reflect.Int64:
+		case reflect.Int, reflect.Int32, reflect.Int64:
 			v.SetInt(v.Int() ^ 1)
 		case reflect.Slice:
 			v.Set(reflect.MakeSlice(v.Type(), 1, 1))

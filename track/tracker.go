@@ -314,6 +314,7 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 		c.completeness |= SawData
 	}
 	c.last, c.end = seg.Frame, max(c.end, seg.Time)
+	c.collect(snd, rcv, seg)
 }
 
 // open makes c, which must be empty, a connection with its first segment, which is

@@ -19,14 +19,15 @@ var All = []*Rule{
 	// The handshake.
 	SynUnanswered,
 	ConnectionRefused,
-	// icmp-rejected
+	ICMPRejected,
 	HalfOpenHandshake,
-	// handshake-retried
-	// accept-queue-full
-	// handshake-reset
-	// bad-handshake-ack
-	// simultaneous-open
-	// syn-data
+	AcceptQueueFull,
+	HandshakeRetried,
+	HandshakeReset,
+	BadHandshakeAck,
+	SimultaneousOpen,
+	SYNData,
+	InvalidFlags,
 
 	// Resets.
 	ResetByClient,
@@ -37,9 +38,9 @@ var All = []*Rule{
 	// half-open-peer
 
 	// Silence.
-	// peer-dead
-	// keepalive-unanswered
-	// zero-window-stall
+	PeerDead,
+	KeepaliveUnanswered,
+	ZeroWindowStall,
 
 	// The close.
 	CloseWait,
@@ -51,8 +52,7 @@ var All = []*Rule{
 	// data-beyond-fin
 	// time-wait-killed
 	// port-reused
-	// never-closed
-	// invalid-flags
+	NeverClosed,
 
 	// Many connections.
 	// syn-flood
@@ -148,6 +148,9 @@ func (s Suspect) String() string {
 		"network", "middlebox", "attacker", "capture",
 	}[s]
 }
+
+// HostOf returns the host at the end of that role.
+func HostOf(r track.Role) Suspect { return [...]Suspect{ClientHost, ServerHost}[r] }
 
 // AppOf returns the program at the end of that role.
 func AppOf(r track.Role) Suspect { return [...]Suspect{ClientApp, ServerApp}[r] }

@@ -2,6 +2,8 @@ package anomaly
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"tcplife/track"
@@ -45,10 +47,23 @@ func checkSynUnanswered(p *Pass) {
 	}
 	msg := fmt.Sprintf("1 SYN, no answer for %v", Dur(waited))
 	if n := c.Client().SYN(); n > 1 {
-		msg = fmt.Sprintf("%d SYNs in %v, no answer for %v", n, Dur(last.Sub(first)), Dur(waited))
+		msg = fmt.Sprintf("%d SYNs in %v (%s), no answer for %v", n, Dur(last.Sub(first)), spacing(c.Client()), Dur(waited))
 	}
 	p.Report(Finding{
 		Side: ServerSide, Suspect: Network, Time: first,
 		Packets: frames(c.First, c.Last()), Message: msg,
 	})
+}
+
+// spacing tells when the end's SYNs were sent: "at 0, 1, 3, 7 s".
+func spacing(e *track.End) string {
+	var at []string
+	for _, d := range e.Tries() {
+		at = append(at, strconv.FormatFloat(d.Seconds(), 'g', 3, 64))
+	}
+	more := ""
+	if len(at) < int(e.SYN()) {
+		more = " …"
+	}
+	return "at " + strings.Join(at, ", ") + more + " s"
 }

@@ -2,7 +2,10 @@ package anomaly
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"tcplife/decode"
 )
 
 // Dur rounds d to what a person reads: four digits or so.
@@ -27,4 +30,18 @@ func frames(f ...uint64) []uint64 {
 		f = f[1:]
 	}
 	return f
+}
+
+// flagNames names control bits: "SYN,FIN".
+func flagNames(f decode.Flags) string {
+	if f == 0 {
+		return "no flags"
+	}
+	var set []string
+	for i, name := range [...]string{"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"} {
+		if f&(1<<i) != 0 {
+			set = append(set, name)
+		}
+	}
+	return strings.Join(set, ",")
 }

@@ -1,0 +1,48 @@
+package anomaly
+
+import (
+	"time"
+
+	"tcplife/track"
+)
+
+// HandshakeRetried finds handshakes that took more than one try.
+var HandshakeRetried = &Rule{
+	Name:     "handshake-retried",
+	Severity: Note,
+	Ref:      "RFC 9293 §3.8.1",
+	Doc: `handshake took more than one try
+
+The connection was established, but SYN or SYN,ACK had to be sent again: a segment
+was lost, or the server was slow to answer or its queue full. The first repetition
+takes a second on most systems, so users feel it. Look at the path if it happens
+to many servers, and at the server's SYN backlog and accept queue if to one.
+
+Copies within a fifth of a second are not repetitions, which no system sends so
+soon, but made by the network, and the rule is silent.`,
+	Check: checkHandshakeRetried,
+}
+
+// retryMin is the least time that a system waits before it sends a SYN again.
+const retryMin = 200 * time.Millisecond
+
+func checkHandshakeRetried(p *Pass) {
+	c := p.Conn
+	cli, srv := c.Client(), c.Server()
+	if c.Handshake() != track.Complete || cli.SYN() < 2 && srv.SYN() < 2 {
+		return
+	}
+	took, ok := c.HandshakeTime()
+	if !ok {
+		return
+	}
+	first, last := cli.SYNs()
+	lost := last.Sub(first)
+	answered, again := srv.SYNs()
+	lost = max(lost, again.Sub(answered))
+	if lost < retryMin || took < retryMin {
+		return
+	}
+	p.Reportf(cli, Network, first, frames(c.First, cli.SinceFrame()),
+		"%d SYNs and %d SYN,ACKs: the handshake took %v", cli.SYN(), srv.SYN(), Dur(took))
+}
