@@ -7,15 +7,20 @@ import (
 
 // checksum judges the TCP checksum of a segment that was captured whole
 // (RFC 9293 §3.1).
+func checksum(src, dst *Addr, b []byte) Checksum {
+	if sumsUp(sum(src[:])+sum(dst[:])+sum(b), len(b)) {
+		return ChecksumGood
+	}
+	return checksumNotGood(src, dst, b)
+}
+
+// checksumNotGood tells why a checksum is not good.
 //
 // Where a network card is to finish it, Linux leaves the pseudo-header's sum in
 // the field, neither complemented nor with the segment's octets in it; likewise
 // in segments that it merged on arrival. Windows leaves the segment's length out
 // as well if the card is to split the segment.
-func checksum(src, dst *Addr, b []byte) Checksum {
-	if sumsUp(sum(src[:])+sum(dst[:])+sum(b), len(b)) {
-		return ChecksumGood
-	}
+func checksumNotGood(src, dst *Addr, b []byte) Checksum {
 	addrs := protoTCP + sumAddr(src) + sumAddr(dst)
 	n := uint64(len(b))
 	if field := binary.BigEndian.Uint16(b[16:]); field == fold(addrs+n) || field == fold(addrs) {

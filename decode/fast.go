@@ -91,7 +91,7 @@ func (d *Decoder) fast(p *capture.Packet, wire int, s *Segment) bool {
 	case sumsUp(sum(b[at-addrs:at+n]), n):
 		s.Checksum = ChecksumGood
 	default:
-		s.Checksum = checksum(&s.Src, &s.Dst, tcp[:n])
+		s.Checksum = checksumNotGood(&s.Src, &s.Dst, tcp[:n])
 	}
 	// The options of nearly all segments but SYNs: RFC 7323, appendix A.
 	const stamped = kindNOP<<24 | kindNOP<<16 | kindTimestamps<<8 | 10
