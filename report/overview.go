@@ -150,7 +150,7 @@ func (s *overview) findings(m *Summary) {
 	for _, g := range groups[:min(len(groups), maxGroupsTold)] {
 		where := ""
 		if g.Addr != (Group{}).Addr {
-			where = " at " + endpoint(g.Addr, g.Port)
+			where = " at " + Endpoint(g.Addr, g.Port)
 		}
 		line := fmt.Sprintf("  %-5v %s%s: ", g.Worst, g.Rule.Name, where)
 		switch {
@@ -231,7 +231,7 @@ func (s *overview) servers(m *Summary) {
 	fmt.Fprintln(&s.out)
 	t := newGrid("SERVER", ">CONNECTIONS", ">BYTES", "ENDED", ">FINDINGS")
 	for _, v := range servers[:min(len(servers), maxServersTold)] {
-		t.row(endpoint(v.Addr, v.Port), digits(v.Connections), octets(v.Bytes), v.mostly(), digits(v.Findings))
+		t.row(Endpoint(v.Addr, v.Port), digits(v.Connections), octets(v.Bytes), v.mostly(), digits(v.Findings))
 	}
 	t.render(&s.out)
 	if rest > 0 {

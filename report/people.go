@@ -24,8 +24,8 @@ func Printable(s string) string {
 	return s
 }
 
-// endpoint returns address and port, as in "[2001:db8::1]:443".
-func endpoint(a decode.Addr, port uint16) string {
+// Endpoint returns address and port, as in "[2001:db8::1]:443".
+func Endpoint(a decode.Addr, port uint16) string {
 	ip := a.IP()
 	if ip.Is4() {
 		return ip.String() + ":" + strconv.Itoa(int(port))

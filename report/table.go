@@ -94,8 +94,8 @@ func newRow(c *Connection) row {
 	cli, srv := c.Client(), c.Server()
 	return row{
 		id:       c.ID,
-		client:   endpoint(cli.Addr(), cli.Port()),
-		server:   endpoint(srv.Addr(), srv.Port()),
+		client:   Endpoint(cli.Addr(), cli.Port()),
+		server:   Endpoint(srv.Addr(), srv.Port()),
 		start:    c.Start,
 		duration: time.Duration(c.duration()),
 		bytes:    [2]uint64{cli.Bytes(), srv.Bytes()},

@@ -12,10 +12,10 @@ import (
 	"tcplife/report"
 )
 
-// Exit status, by the convention of diff and grep. 1 is kept for a policy that
-// is broken.
+// Exit status, by the convention of diff and grep.
 const (
 	statusOK      = 0
+	statusBroken  = 1 // a policy is, see check
 	statusTrouble = 2
 )
 
@@ -31,6 +31,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE): // the reader has seen enough
 		return statusOK
+	case errors.Is(err, errBroken):
+		return statusBroken
 	case errors.Is(err, errTold):
 	default:
 		complain(stderr, err.Error())

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tcplife/report/anomaly"
+	"tcplife/report/ci"
+	"tcplife/report/policy"
+)
+
+const checkLong = `check holds captured traffic to a policy, so that a build can fail when the software
+leaks connections, is reset, or has trouble to connect. It prints what is broken
+first, with the connections that show it and the commands that print them.
+
+The policy is tcplife.yaml in the working directory, or the file that --policy names.
+Without one, or with --policy default, findings of severity error and leaks break
+it, and warnings are told. tcplife policy init writes one from a good run.
+
+--report writes the verdict for other readers; it may be given several times. A report
+without a file goes to standard output, in place of the text.
+
+Exit status: 0 the policy is kept; 1 it is broken; 2 trouble: wrong usage, a wrong
+policy, or an input that could not be read to its end.`
+
+const checkExample = `  tcplife check run.pcap
+  tcplife check --policy ci/tcplife.yaml captures/
+  tcplife check --report junit=tcplife.xml --report sarif=tcplife.sarif run.pcap
+  tcplife check --report text --report github run.pcap`
+
+// errBroken is returned where the policy is broken, which the verdict has told.
+var errBroken = errors.New("policy broken")
+
+// checkFlags are the flags of check.
+type checkFlags struct {
+	policy   string
+	reports  []string
+	track    trackFlags
+	rules    ruleFlags
+	packets  packetFlags
+	separate bool
+	quiet    bool
+}
+
+func newCheck() *cobra.Command {
+	var f checkFlags
+	cmd := &cobra.Command{
+		Use:     "check FILE... [FILTER]",
+		Short:   "Hold captured traffic to a policy",
+		Long:    checkLong,
+		Example: checkExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("no capture file given; tcplife check --help tells more")
+			}
+			return nil
+		},
+		RunE: f.run,
+	}
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	policyFlag(cmd, &f.policy)
+	fs.StringArrayVar(&f.reports, "report", nil, "write a `REPORT[=FILE]` of the verdict: "+strings.Join(ci.Formats(), ", "))
+	f.packets.add(cmd)
+	separateFlag(cmd, &f.separate)
+	f.track.add(cmd)
+	f.rules.add(cmd)
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no warnings on standard error")
+	complete(cmd, "report", ci.Formats())
+	return cmd
+}
+
+// policyFlag adds the flag that names the policy.
+func policyFlag(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVarP(to, "policy", "p", "", "the policy's `FILE` (default "+policy.FileName+" if it is there, else the one that is built in: "+policy.DefaultName+")")
+}
+
+// loadPolicy reads the policy of that name, or the one there is.
+func loadPolicy(name string) (*policy.Policy, error) {
+	if name == "" {
+		name = policy.FileName
+		if _, err := os.Lstat(name); errors.Is(err, os.ErrNotExist) {
+			name = policy.DefaultName
+		}
+	}
+	return policy.Load(name)
+}
+
+func (f *checkFlags) run(cmd *cobra.Command, args []string) error {
+	p, err := loadPolicy(f.policy)
+	if err != nil {
+		return err
+	}
+	reports, err := parseReports(f.reports)
+	if err != nil {
+		return err
+	}
+	config, err := f.track.config(cmd)
+	if err != nil {
+		return err
+	}
+	f.rules.set = slices.Concat(p.Set, f.rules.set) // of two, the later holds
+	rules, err := f.rules.config(&f.track)
+	if err != nil {
+		return err
+	}
+	args, filter, err := f.packets.take(cmd, args)
+	if err != nil {
+		return err
+	}
+	j := policy.NewJudge(p)
+	j.Explain = explainCommand(cmd, args, filter.expr)
+	a := &analysis{
+		config:   config,
+		checker:  anomaly.NewChecker(anomaly.All, rules),
+		sink:     j,
+		filter:   filter,
+		separate: f.separate,
+	}
+	a.tell(cmd.ErrOrStderr(), f.quiet)
+	files := a.expand(args)
+	if len(files) == 0 {
+		return errTold
+	}
+	a.run(files)
+	if a.failed && (a.summary.Captures == 0 || a.filter.useless()) {
+		return errTold // there is nothing to judge
+	}
+	if err := a.close(); err != nil {
+		return err
+	}
+	return f.tell(cmd.OutOrStdout(), reports, j.Verdict(), a.failed)
+}
+
+// tell writes the reports and returns what becomes the exit status.
+func (f *checkFlags) tell(stdout io.Writer, reports []reportTo, v *policy.Verdict, failed bool) error {
+	for _, r := range reports {
+		if err := r.write(stdout, v); err != nil {
+			return err
+		}
+	}
+	switch {
+	case failed:
+		return errTold
+	case v.Broken():
+		return errBroken
+	}
+	return nil
+}
+
+// A reportTo is a report and where it goes.
+type reportTo struct{ format, file string }
+
+// parseReports reads the values of --report. One goes to standard output in any case.
+func parseReports(values []string) ([]reportTo, error) {
+	var list []reportTo
+	toStdout := false
+	for _, v := range values {
+		format, file, named := strings.Cut(v, "=")
+		switch {
+		case !slices.Contains(ci.Formats(), format):
+			return nil, fmt.Errorf("--report %s: no such report; there are %s", v, strings.Join(ci.Formats(), ", "))
+		case named && file == "":
+			return nil, fmt.Errorf("--report %s: no file behind the =", v)
+		case file == "-":
+			file = ""
+		}
+		toStdout = toStdout || file == ""
+		list = append(list, reportTo{format, file})
+	}
+	if !toStdout {
+		list = append([]reportTo{{format: ci.Formats()[0]}}, list...)
+	}
+	return list, nil
+}
+
+func (r *reportTo) write(stdout io.Writer, v *policy.Verdict) error {
+	var b bytes.Buffer
+	if err := ci.Write(&b, r.format, v); err != nil {
+		return fmt.Errorf("report %s: %w", r.format, err)
+	}
+	var err error
+	if r.file == "" {
+		_, err = stdout.Write(b.Bytes())
+	} else {
+		err = os.WriteFile(r.file, b.Bytes(), 0o666)
+	}
+	if err != nil {
+		return fmt.Errorf("report %s: %w", r.format, err)
+	}
+	return nil
+}
