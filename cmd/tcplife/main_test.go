@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 			"compress": compress,
 			"append":   appendPart,
 			"await":    await,
+			"status":   status,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, "NO_COLOR=", "COLUMNS=", "BAD=\x1b[31m", "SAMPLES="+samples)

@@ -113,6 +113,15 @@ func details(r *policy.Result) []string {
 	return lines
 }
 
+// notes are what there is to say of the policy itself, each on a line.
+func notes(v *policy.Verdict) []string {
+	var list []string
+	for _, n := range v.Notes {
+		list = append(list, plain(policyName(v)+": "+n))
+	}
+	return list
+}
+
 // title names a result in a few words.
 func title(r *policy.Result) string { return plain(r.ID()) }
 
@@ -123,7 +132,7 @@ func fingerprint(r *policy.Result) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// broken and told are the results that a report of problems has.
+// problems are the results that are broken, or worth telling.
 func problems(v *policy.Verdict) []*policy.Result {
 	var list []*policy.Result
 	for i := range v.Results {

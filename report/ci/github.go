@@ -16,10 +16,10 @@ func github(w io.Writer, v *policy.Verdict) error {
 			level = "error"
 		}
 		file, line := place(v, r)
-		p.printf("::%s file=%s,line=%d,title=%s::%s\n", level, property(file), line,
+		p.printf("::%s file=%s,line=%d,title=%s::%s\n", level, property(plain(file)), line,
 			property("tcplife: "+title(r)), data(strings.Join(append([]string{plain(r.Message)}, details(r)...), "\n")))
 	}
-	for _, n := range v.Notes {
+	for _, n := range notes(v) {
 		p.printf("::notice title=%s::%s\n", property("tcplife: policy"), data(n))
 	}
 	return p.err

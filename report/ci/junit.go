@@ -14,38 +14,35 @@ import (
 // xUnit plugin wants.
 type (
 	junitSuites struct {
-		XMLName  xml.Name `xml:"testsuites"`
-		Name     string   `xml:"name,attr"`
-		Tests    int      `xml:"tests,attr"`
-		Failures int      `xml:"failures,attr"`
-		Errors   int      `xml:"errors,attr"`
-		Time     string   `xml:"time,attr"`
-		Suite    junitSuite
+		XMLName  xml.Name   `xml:"testsuites"`
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Errors   int        `xml:"errors,attr"`
+		Time     string     `xml:"time,attr"`
+		Suite    junitSuite `xml:"testsuite"`
 	}
 	junitSuite struct {
-		XMLName   xml.Name `xml:"testsuite"`
-		Name      string   `xml:"name,attr"`
-		Tests     int      `xml:"tests,attr"`
-		Failures  int      `xml:"failures,attr"`
-		Errors    int      `xml:"errors,attr"`
-		Skipped   int      `xml:"skipped,attr"`
-		Time      string   `xml:"time,attr"`
-		Timestamp string   `xml:"timestamp,attr,omitempty"`
-		Cases     []junitCase
-		SystemOut string `xml:"system-out"`
+		Name      string      `xml:"name,attr"`
+		Tests     int         `xml:"tests,attr"`
+		Failures  int         `xml:"failures,attr"`
+		Errors    int         `xml:"errors,attr"`
+		Skipped   int         `xml:"skipped,attr"`
+		Time      string      `xml:"time,attr"`
+		Timestamp string      `xml:"timestamp,attr,omitempty"`
+		Cases     []junitCase `xml:"testcase"`
+		SystemOut string      `xml:"system-out"`
 	}
 	junitCase struct {
-		XMLName   xml.Name      `xml:"testcase"`
 		Name      string        `xml:"name,attr"`
 		Class     string        `xml:"classname,attr"`
 		Time      string        `xml:"time,attr"`
-		File      string        `xml:"file,attr,omitempty"` // GitLab links it
 		Skipped   *junitProblem `xml:"skipped"`
 		Failure   *junitProblem `xml:"failure"`
 		SystemOut string        `xml:"system-out,omitempty"`
 	}
 	junitProblem struct {
-		Message string `xml:"message,attr"`
+		Message string `xml:"message,attr,omitempty"`
 		Type    string `xml:"type,attr,omitempty"`
 		Text    string `xml:",chardata"`
 	}
@@ -57,7 +54,7 @@ func junit(w io.Writer, v *policy.Verdict) error {
 	s := junitSuite{
 		Name: "tcplife check", Tests: len(v.Results),
 		Failures: v.Count(policy.Broken), Skipped: v.Count(policy.Skipped),
-		SystemOut: strings.Join(append([]string{headline(v)}, v.Notes...), "\n"),
+		SystemOut: strings.Join(append([]string{headline(v)}, notes(v)...), "\n"),
 	}
 	if v.Packets > 0 {
 		s.Timestamp = v.First.UTC().Truncate(time.Second).Format("2006-01-02T15:04:05")
@@ -67,15 +64,12 @@ func junit(w io.Writer, v *policy.Verdict) error {
 	for i := range v.Results {
 		r := &v.Results[i]
 		c := junitCase{Name: title(r), Class: "tcplife." + r.Kind.String(), Time: "0"}
-		if !v.Policy.BuiltIn() {
-			c.File = plain(v.Policy.Name)
-		}
 		more := strings.Join(details(r), "\n")
 		switch r.Status {
 		case policy.Broken:
 			c.Failure = &junitProblem{Message: plain(r.Message), Type: r.Severity.String(), Text: more}
 		case policy.Skipped:
-			c.Skipped = &junitProblem{Message: plain(r.Message)}
+			c.Skipped = &junitProblem{Text: plain(r.Message)} // the schema has no message here
 		case policy.Told:
 			c.SystemOut = plain(r.Message) + "\n" + more
 		}

@@ -36,8 +36,8 @@ func markdown(w io.Writer, v *policy.Verdict) error {
 	if len(v.Notes) > 0 {
 		p.printf("\n")
 	}
-	for _, n := range v.Notes {
-		p.printf("- %s\n", mdEscape(plain(n)))
+	for _, n := range notes(v) {
+		p.printf("- %s\n", mdEscape(n))
 	}
 	return p.err
 }

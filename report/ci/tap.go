@@ -18,7 +18,7 @@ func tap(w io.Writer, v *policy.Verdict) error {
 		case policy.Broken:
 			status = "not ok"
 		case policy.Skipped:
-			directive = " # SKIP " + plain(r.Message)
+			directive = " # SKIP " + tapEscape(plain(r.Message))
 		}
 		p.printf("%s %d - %s%s\n", status, i+1, tapEscape(title(r)), directive)
 		if r.Status != policy.Broken && r.Status != policy.Told {
@@ -30,8 +30,8 @@ func tap(w io.Writer, v *policy.Verdict) error {
 		}
 		p.printf("  ...\n")
 	}
-	for _, n := range append([]string{headline(v)}, v.Notes...) {
-		p.printf("# %s\n", plain(n))
+	for _, n := range append([]string{headline(v)}, notes(v)...) {
+		p.printf("# %s\n", n)
 	}
 	return p.err
 }

@@ -20,8 +20,8 @@ func text(w io.Writer, v *policy.Verdict) error {
 			p.printf("        %s\n", line)
 		}
 	}
-	for _, n := range v.Notes {
-		p.printf("note    %s: %s\n", plain(v.Policy.Name), plain(n))
+	for _, n := range notes(v) {
+		p.printf("note    %s\n", n)
 	}
 	p.printf("%s\n", headline(v))
 	return p.err

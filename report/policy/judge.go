@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"tcplife/decode/capture"
 	"tcplife/report"
@@ -39,7 +38,6 @@ type tallies struct {
 // A ruleTally counts the findings of a rule that a block governs.
 type ruleTally struct {
 	failing, telling, allowed uint64
-	connections               uint64 // that the block chose
 	worst                     anomaly.Severity
 	suspects                  [anomaly.TheCapture + 1]uint64
 	examples                  examples
@@ -355,7 +353,11 @@ func (n *number) exceeds(l *limitTally) (broken bool, have string) {
 	switch n.metric.kind {
 	case timed:
 		broken = l.beyond*1000 > n.times.n*uint64(1000-l.Quantile)
-		return broken, readable(n.times.quantile(l.Quantile)).String()
+		d := n.times.quantile(l.Quantile)
+		if !broken {
+			d = min(d, l.Duration) // it is told a little too long
+		}
+		return broken, anomaly.Dur(d).String()
 	case peak:
 		most, host, at := n.timeWaits.peak()
 		have = fmt.Sprint(most)
@@ -381,8 +383,6 @@ func (n *number) exceeds(l *limitTally) (broken bool, have string) {
 func (n *number) measured() bool {
 	return n.metric.kind == counted || n.metric.kind == peak || n.of > 0 || n.times.n > 0
 }
-
-func readable(d time.Duration) time.Duration { return anomaly.Dur(d) }
 
 // examples are the first of the worst connections.
 type examples []ranked

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"tcplife/report/anomaly"
 )
 
@@ -81,36 +83,49 @@ func (r *reader) policy(doc place, p *Policy) {
 			r.elements(v, func(v place) { p.Allow = append(p.Allow, r.exception(v)) })
 		default:
 			if !r.setting(base, key, v) {
-				r.unknown(v, key, "version", "home", "set", "fail", "tell", "rules", "limits", "for", "expect", "allow")
+				r.unknown(v, "version", "home", "set", "fail", "tell", "rules", "limits", "for", "expect", "allow")
 			}
 		}
 	})
+	if len(r.errs) == 0 {
+		r.distinct(doc, p)
+	}
 	if !versioned {
 		r.fail(doc, "version: missing; want version: 1")
 	}
 	if p.Home == nil {
-		for _, b := range p.Blocks {
-			if b.Where.Direction != AnyDirection {
-				r.fail(doc, "home: missing; the direction in line %d is seen from these networks", b.Line)
+		seen := func(s *Selector, line int) {
+			if s.Direction != AnyDirection {
+				r.fail(doc, "home: missing; the direction in line %d is seen from these networks", line)
 			}
 		}
-		// Likewise in exceptions and expectations.
+		for _, b := range p.Blocks {
+			seen(&b.Where, b.Line)
+		}
 		for _, e := range p.Expect {
-			if e.Where.Direction != AnyDirection {
-				r.fail(doc, "home: missing; the direction in line %d is seen from these networks", e.Line)
-			}
+			seen(&e.Where, e.Line)
 		}
 		for _, e := range p.Allow {
-			if e.Where.Direction != AnyDirection {
-				r.fail(doc, "home: missing; the direction in line %d is seen from these networks", e.Line)
-			}
+			seen(&e.Where, e.Line)
 		}
 	}
 }
 
-// unknown tells of a key that is not one of those there may be.
-func (r *reader) unknown(p place, key string, known ...string) {
-	r.fail(p, "unknown key %q; there are %s", key, strings.Join(known, ", "))
+// distinct refuses names that are used twice: reports tell checks apart by them.
+func (r *reader) distinct(doc place, p *Policy) {
+	seen := map[string]int{}
+	once := func(what, name string, line int) {
+		if first, ok := seen[what+name]; ok {
+			r.fail(doc, "lines %d and %d: two %s called %q; give them a name", first, line, what, name)
+		}
+		seen[what+name] = line
+	}
+	for _, b := range p.Blocks[1:] {
+		once("blocks", b.Name, b.Line)
+	}
+	for _, e := range p.Expect {
+		once("expectations", e.Name, e.Line)
+	}
 }
 
 // setting reads what the document and a block of it have in common, and reports
@@ -125,7 +140,7 @@ func (r *reader) setting(b *Block, key string, v place) bool {
 		r.entries(v, func(name string, v place) {
 			rule := anomaly.Find(name)
 			if rule == nil {
-				r.fail(v, "no such rule; tcplife rules lists them")
+				r.fail(place{Node: v.key, path: v.path}, "no such rule; tcplife rules lists them")
 				return
 			}
 			b.Rules[name] = r.rule(v)
@@ -134,7 +149,7 @@ func (r *reader) setting(b *Block, key string, v place) bool {
 		r.entries(v, func(name string, v place) {
 			m := FindMetric(name)
 			if m == nil {
-				r.unknown(v, name, metricNames()...)
+				r.unknown(v, metricNames()...)
 				return
 			}
 			r.limit(b, m, v)
@@ -147,21 +162,22 @@ func (r *reader) setting(b *Block, key string, v place) bool {
 
 func (r *reader) block(v place) *Block {
 	b := &Block{Line: v.line(), Rules: map[string]*RuleSetting{}}
+	chosen := false
 	r.entries(v, func(key string, v place) {
 		switch key {
 		case "name":
 			scalar(r, v, &b.Name, nonEmpty)
 		case "where":
-			b.Line = v.line()
+			chosen, b.Line = true, v.line()
 			r.selector(v, &b.Where)
 		default:
 			if !r.setting(b, key, v) {
-				r.unknown(v, key, "name", "where", "fail", "tell", "rules", "limits")
+				r.unknown(v, "name", "where", "fail", "tell", "rules", "limits")
 			}
 		}
 	})
 	switch {
-	case b.Where.specificity() == [3]int{}:
+	case !chosen:
 		r.fail(v, "where: missing; what holds for all connections stands outside of for")
 	case len(b.Limits) > 0 && b.Where.Suspect != anomaly.NoSuspect:
 		r.fail(v, "limits: numbers have no suspect; only findings do")
@@ -190,6 +206,10 @@ func (r *reader) rule(v place) *RuleSetting {
 		}
 		return s
 	}
+	if _, null := v.Node.(*ast.NullNode); null {
+		r.fail(v, "want ignore, tell, fail, a number such as 3, or a share such as 0.5%%")
+		return s
+	}
 	r.entries(v, func(key string, v place) {
 		switch key {
 		case "max":
@@ -197,7 +217,7 @@ func (r *reader) rule(v place) *RuleSetting {
 		case "from":
 			scalar(r, v, &s.From, parseSeverity)
 		default:
-			r.unknown(v, key, "max", "from")
+			r.unknown(v, "max", "from")
 		}
 	})
 	return s
@@ -221,7 +241,7 @@ func (r *reader) limit(b *Block, m *Metric, v place) {
 		case m.kind == timed:
 			q, ok := parseQuantile(key)
 			if !ok {
-				r.fail(v, "want max, or a percentile such as p50, p99 or p99.9")
+				r.fail(place{Node: v.key, path: v.path}, "want max, or a percentile such as p50, p99 or p99.9")
 				return
 			}
 			l.Quantile = q
@@ -234,10 +254,10 @@ func (r *reader) limit(b *Block, m *Metric, v place) {
 			l.least = true
 			scalar(r, v, &l.Min, parseCount)
 		case m.kind == counted:
-			r.unknown(v, key, "min", "max")
+			r.unknown(v, "min", "max")
 			return
 		default:
-			r.unknown(v, key, "max")
+			r.unknown(v, "max")
 			return
 		}
 		b.Limits = append(b.Limits, l)
@@ -258,7 +278,14 @@ func (r *reader) amount(v place, text string, l *Limit) {
 }
 
 func (r *reader) selector(v place, s *Selector) {
+	empty := true
+	defer func() {
+		if empty {
+			r.fail(v, "no condition; there are port, server, client, host, direction, suspect")
+		}
+	}()
 	r.entries(v, func(key string, v place) {
+		empty = false
 		switch key {
 		case "port":
 			list(r, v, &s.Ports, parsePorts)
@@ -273,30 +300,31 @@ func (r *reader) selector(v place, s *Selector) {
 		case "suspect":
 			scalar(r, v, &s.Suspect, parseSuspect)
 		default:
-			r.unknown(v, key, "port", "server", "client", "host", "direction", "suspect")
+			r.unknown(v, "port", "server", "client", "host", "direction", "suspect")
 		}
 	})
 }
 
 func (r *reader) expectation(v place) *Expectation {
 	e := &Expectation{Line: v.line(), AtLeast: 1, Clean: true}
+	chosen := false
 	r.entries(v, func(key string, v place) {
 		switch key {
 		case "name":
 			scalar(r, v, &e.Name, nonEmpty)
 		case "where":
-			e.Line = v.line()
+			chosen, e.Line = true, v.line()
 			r.selector(v, &e.Where)
 		case "at_least":
 			scalar(r, v, &e.AtLeast, parseCount)
 		case "clean":
-			scalar(r, v, &e.Clean, strconv.ParseBool)
+			scalar(r, v, &e.Clean, parseBool)
 		default:
-			r.unknown(v, key, "name", "where", "at_least", "clean")
+			r.unknown(v, "name", "where", "at_least", "clean")
 		}
 	})
 	switch {
-	case e.Where.specificity() == [3]int{}:
+	case !chosen:
 		r.fail(v, "where: missing; which connections must there be?")
 	case e.Where.Suspect != anomaly.NoSuspect:
 		r.fail(v, "where.suspect: connections have no suspect; only findings do")
@@ -326,7 +354,7 @@ func (r *reader) exception(v place) *Exception {
 		case "until":
 			scalar(r, v, &e.Until, parseDay)
 		default:
-			r.unknown(v, key, "rule", "where", "reason", "until")
+			r.unknown(v, "rule", "where", "reason", "until")
 		}
 	})
 	before := len(r.errs)
@@ -359,6 +387,14 @@ func parseCount(text string) (uint64, error) {
 		return 0, fmt.Errorf("%q is no number such as 3", text)
 	}
 	return n, nil
+}
+
+func parseBool(text string) (bool, error) {
+	switch text {
+	case "true", "false":
+		return text == "true", nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", text)
 }
 
 func nonEmpty(text string) (string, error) {

@@ -117,14 +117,18 @@ func (s *Selector) specificity() [3]int {
 func (s *Selector) String() string {
 	var parts []string
 	if s.Ports != nil {
-		parts = append(parts, "port "+joined(s.Ports, " or "))
+		var ports []string
+		for _, r := range s.Ports {
+			ports = append(ports, r.String())
+		}
+		parts = append(parts, "port "+strings.Join(ports, " or "))
 	}
 	for _, n := range []struct {
 		what string
 		nets Networks
 	}{{"server", s.Server}, {"client", s.Client}, {"host", s.Host}} {
 		if n.nets != nil {
-			parts = append(parts, n.what+" "+joined(n.nets, " or "))
+			parts = append(parts, n.what+" "+n.nets.String())
 		}
 	}
 	if s.Direction != AnyDirection {
@@ -137,12 +141,4 @@ func (s *Selector) String() string {
 		return "all connections"
 	}
 	return strings.Join(parts, ", ")
-}
-
-func joined[T fmt.Stringer](list []T, sep string) string {
-	var parts []string
-	for _, v := range list {
-		parts = append(parts, v.String())
-	}
-	return strings.Join(parts, sep)
 }

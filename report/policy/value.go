@@ -51,8 +51,9 @@ func (a Amount) String() string {
 	return strconv.FormatUint(a.Count, 10)
 }
 
+// percent returns a share with four digits.
 func percent(share float64) string {
-	return strconv.FormatFloat(math.Round(share*1e6)/1e4, 'f', -1, 64) + "%"
+	return strconv.FormatFloat(share*100, 'g', 4, 64) + "%"
 }
 
 // severities are the thresholds by name.
@@ -110,6 +111,18 @@ func quantileName(q int) string {
 
 // Networks are some networks.
 type Networks []netip.Prefix
+
+func (n Networks) String() string {
+	var names []string
+	for _, p := range n {
+		name := p.String()
+		if p.IsSingleIP() {
+			name = p.Addr().String()
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, " or ")
+}
 
 // contain reports whether one of them holds a.
 func (n Networks) contain(a netip.Addr) bool {

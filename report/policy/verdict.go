@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 // A Verdict is what came of holding captures to a policy.
 type Verdict struct {
 	Policy      *Policy
-	Results     []Result // broken ones first, else in the order of the policy
+	Results     []Result // broken ones first, the severest of them, else in the order of the policy
 	Notes       []string // on the policy itself
 	Captures    []string // names of the inputs, the first of them
 	Inputs      uint64
@@ -158,7 +159,9 @@ func (j *Judge) Verdict() *Verdict {
 			v.Notes = append(v.Notes, fmt.Sprintf("line %d: the exception for %s was not needed", x.Line, x.Rule.Name))
 		}
 	}
-	slices.SortStableFunc(v.Results, func(a, b Result) int { return int(a.Status) - int(b.Status) })
+	slices.SortStableFunc(v.Results, func(a, b Result) int {
+		return cmp.Or(int(a.Status)-int(b.Status), int(b.Severity)-int(a.Severity))
+	})
 	return &v
 }
 
@@ -184,6 +187,9 @@ func ruleResult(b *Block, scope string, r *anomaly.Rule, t *ruleTally, connectio
 		res.Status = Told
 	}
 	res.Message = counts(res.Count, "finding")
+	if res.Count == 0 {
+		res.Message = "no findings that count"
+	}
 	if most.exceeded(t.failing, connections) {
 		res.Status = Broken
 		if most == (Amount{}) {
@@ -195,7 +201,7 @@ func ruleResult(b *Block, scope string, r *anomaly.Rule, t *ruleTally, connectio
 		res.Message += fmt.Sprintf(" in %s, %v allowed", counts(connections, "connection"), most)
 	}
 	if t.allowed > 0 {
-		res.Message += fmt.Sprintf(", %d more let pass by an exception", t.allowed)
+		res.Message += fmt.Sprintf(", %d let pass by an exception", t.allowed)
 	}
 	return res
 }

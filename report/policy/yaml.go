@@ -8,6 +8,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // A reader takes a YAML document apart and collects what is wrong with it. The
@@ -24,13 +25,30 @@ const maxErrors = 10
 // A place is a node and the keys that lead to it.
 type place struct {
 	ast.Node
+	key  ast.Node // of it; nil where it has none
 	path string
 }
 
-// line returns the line of the node, from 1.
+// position returns where the node begins, nil if that is not known.
+func position(n ast.Node) *token.Position {
+	switch m := n.(type) {
+	case *ast.MappingNode: // its token is that of the first colon
+		if len(m.Values) > 0 && !m.IsFlowStyle {
+			return position(m.Values[0].Key)
+		}
+	case *ast.MappingValueNode:
+		return position(m.Key)
+	}
+	if t := n.GetToken(); t != nil {
+		return t.Position
+	}
+	return nil
+}
+
+// line returns the line that the node begins in, from 1.
 func (p place) line() int {
-	if t := p.GetToken(); t != nil {
-		return t.Position.Line
+	if at := position(p.Node); at != nil {
+		return at.Line
 	}
 	return 0
 }
@@ -40,19 +58,25 @@ func (p place) in(key string, n ast.Node) place {
 	if p.path != "" && !strings.HasPrefix(key, "[") {
 		key = "." + key
 	}
-	return place{n, p.path + key}
+	return place{Node: n, path: p.path + key}
 }
 
 // fail tells what is wrong at a place.
 func (r *reader) fail(p place, format string, args ...any) {
 	at := ""
-	if t := p.GetToken(); t != nil {
-		at = fmt.Sprintf("%d:%d: ", t.Position.Line, t.Position.Column)
+	if pos := position(p.Node); pos != nil {
+		at = fmt.Sprintf("%d:%d: ", pos.Line, pos.Column)
 	}
 	if p.path != "" {
 		at += p.path + ": "
 	}
 	r.errs = append(r.errs, fmt.Errorf("%s:%s%s", r.name, at, fmt.Sprintf(format, args...)))
+}
+
+// unknown tells of a key that is not one of those there may be.
+func (r *reader) unknown(p place, known ...string) {
+	p.Node = p.key
+	r.fail(p, "unknown key; there are %s", strings.Join(known, ", "))
 }
 
 // err returns what was collected.
@@ -111,10 +135,12 @@ func (r *reader) entries(p place, each func(key string, value place)) {
 func (r *reader) entry(p place, v *ast.MappingValueNode, each func(string, place)) {
 	key, ok := scalarText(v.Key)
 	if !ok {
-		r.fail(place{v.Key, p.path}, "want a plain key, not %s", kindOf(v.Key))
+		r.fail(place{Node: v.Key, path: p.path}, "want a plain key, not %s", kindOf(v.Key))
 		return
 	}
-	each(key, p.in(key, v.Value))
+	value := p.in(key, v.Value)
+	value.key = v.Key
+	each(key, value)
 }
 
 // elements calls each for every element of a sequence; a single value is one of one.
@@ -154,6 +180,9 @@ func scalar[T any](r *reader, p place, to *T, parse func(string) (T, error)) {
 
 // list reads the scalar, or the sequence of them, at p.
 func list[T any](r *reader, p place, to *[]T, parse func(string) (T, error)) {
+	if n, ok := p.Node.(*ast.SequenceNode); ok && len(n.Values) == 0 {
+		r.fail(p, "empty list")
+	}
 	r.elements(p, func(p place) {
 		var v T
 		before := len(r.errs)
@@ -161,9 +190,6 @@ func list[T any](r *reader, p place, to *[]T, parse func(string) (T, error)) {
 			*to = append(*to, v)
 		}
 	})
-	if len(*to) == 0 && len(r.errs) == 0 {
-		r.fail(p, "empty list")
-	}
 }
 
 // scalarText returns the text of a scalar.

@@ -1,0 +1,255 @@
+package ci
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"tcplife/decode/capture"
+	"tcplife/report/anomaly"
+	"tcplife/report/policy"
+)
+
+var update = flag.Bool("update", false, "rewrite the goldens in testdata; read the diff before committing it")
+
+// hostile is text that breaks what does not escape it.
+const hostile = "a'\"|`<b>&\\\n::error::%0A\r\x1b[31m\x00\xff\u2028 # not ok]]>,:@x"
+
+// verdict returns one with a result of every kind and status.
+func verdict(t testing.TB) *policy.Verdict {
+	t.Helper()
+	p, err := policy.Parse("ci/tcplife.yaml", []byte("version: 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := capture.Time(1767225600e9)
+	return &policy.Verdict{
+		Policy: p, Captures: []string{"run.pcap"}, Inputs: 1, Packets: 1234, Connections: 12, First: at, Last: at.Add(90e9),
+		Notes: []string{"line 9: the exception for close-wait was not needed"},
+		Results: []policy.Result{
+			{
+				Kind: policy.RuleCheck, Name: "close-wait", Line: 4, Status: policy.Broken, Severity: anomaly.Warn, Count: 2,
+				Message: "2 findings, none is allowed", Suspect: anomaly.ServerApp,
+				Examples: []policy.Example{{
+					Conn: 7, Client: "10.0.0.1:40000", Server: "10.0.0.5:80", Capture: "run.pcap", Frames: []string{"6", "9"}, Time: at,
+					Severity: anomaly.Warn, Suspect: anomaly.ServerApp, Message: "server in CLOSE_WAIT, silent for 1m30s",
+					Explain: "tcplife explain run.pcap --conn 7",
+				}},
+			},
+			{
+				Kind: policy.LimitCheck, Name: "handshake_time p99", Scope: "database", Line: 12, Status: policy.Broken, Severity: anomaly.Error,
+				Message: "1.02s, at most 200ms",
+			},
+			{
+				Kind: policy.RuleCheck, Name: "syn-flood", Line: 1, Status: policy.Told, Severity: anomaly.Error, Count: 1, Message: "1 finding",
+				Examples: []policy.Example{{Conn: 1, About: "10.0.0.5:80", Message: "50 half-open", Time: at}},
+			},
+			{Kind: policy.ExpectCheck, Name: "orders", Line: 15, Status: policy.Kept, Message: "3 connections that ended cleanly, at least 1 expected"},
+			{Kind: policy.LimitCheck, Name: "resets", Line: 13, Status: policy.Skipped, Message: "nothing to measure"},
+		},
+	}
+}
+
+// evil returns a verdict whose every text is hostile.
+func evil(t testing.TB) *policy.Verdict {
+	v := verdict(t)
+	v.Policy.Name, v.Captures, v.Notes = hostile, []string{hostile}, []string{hostile}
+	for i := range v.Results {
+		r := &v.Results[i]
+		r.Scope, r.Message = hostile, hostile
+		if r.Kind == policy.ExpectCheck {
+			r.Name, r.Status = hostile, policy.Broken
+		}
+		r.Examples = append(r.Examples, policy.Example{
+			Conn: 1, Client: hostile, Server: hostile, Capture: hostile, Frames: []string{hostile}, Message: hostile, Explain: hostile,
+		})
+	}
+	return v
+}
+
+func write(t testing.TB, format string, v *policy.Verdict) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, format, v); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestGoldens(t *testing.T) {
+	for _, f := range Formats() {
+		got := write(t, f, verdict(t))
+		name := filepath.Join("testdata", "verdict."+f)
+		want, err := os.ReadFile(name)
+		if *update {
+			err = os.WriteFile(name, got, 0o644)
+			want = got
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: got\n%s", name, got)
+		}
+	}
+}
+
+// TestHostile has text of captures and policies in every place: nothing of it reaches
+// a terminal, and it stays on its line.
+func TestHostile(t *testing.T) {
+	for _, f := range Formats() {
+		got := string(write(t, f, evil(t)))
+		for _, r := range got {
+			if r != '\n' && !unicode.IsPrint(r) && !unicode.IsSpace(r) {
+				t.Errorf("%s: %q in %q", f, r, got)
+				break
+			}
+		}
+		for line := range strings.Lines(got) {
+			if f == "github" && !strings.HasPrefix(line, "::error file=") && !strings.HasPrefix(line, "::warning file=") && !strings.HasPrefix(line, "::notice title=") {
+				t.Errorf("a line of its own: %q", line)
+			}
+			if f == "markdown" && strings.Contains(strings.TrimPrefix(line, "    "), "<b>") && !strings.HasPrefix(line, "    ") {
+				t.Errorf("markup: %q", line)
+			}
+		}
+	}
+}
+
+func TestSARIF(t *testing.T) {
+	text, err := os.ReadFile("testdata/sarif-schema-2.1.0.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("sarif.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("sarif.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := verdict(t)
+	empty.Results = nil
+	for name, v := range map[string]*policy.Verdict{"verdict": verdict(t), "hostile": evil(t), "empty": empty} {
+		out, err := jsonschema.UnmarshalJSON(bytes.NewReader(write(t, "sarif", v)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(out); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	wrong, _ := jsonschema.UnmarshalJSON(strings.NewReader(`{"version":"2.1.0","runs":[{"results":[]}]}`))
+	if schema.Validate(wrong) == nil {
+		t.Error("the schema takes a run without a tool")
+	}
+}
+
+func TestJUnit(t *testing.T) {
+	xmllint, err := exec.LookPath("xmllint")
+	for name, v := range map[string]*policy.Verdict{"verdict": verdict(t), "hostile": evil(t)} {
+		out := write(t, "junit", v)
+		var doc junitSuites
+		if err := xml.Unmarshal(out, &doc); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(doc.Suite.Cases) != len(v.Results) || doc.Failures != v.Count(policy.Broken) {
+			t.Errorf("%s: %d cases, %d failures", name, len(doc.Suite.Cases), doc.Failures)
+		}
+		if err != nil {
+			continue
+		}
+		cmd := exec.Command(xmllint, "--noout", "--nonet", "--schema", "testdata/jenkins-junit.xsd", "-")
+		cmd.Stdin = bytes.NewReader(out)
+		if told, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", name, err, told)
+		}
+	}
+	if err != nil {
+		t.Skip("no xmllint (Debian: libxml2-utils): not held to the schema")
+	}
+}
+
+// TestTAP reads the diagnostics as the YAML they are said to be.
+func TestTAP(t *testing.T) {
+	for _, v := range []*policy.Verdict{verdict(t), evil(t)} {
+		points, block, blocks := 0, "", 0
+		for line := range strings.Lines(string(write(t, "tap", v))) {
+			switch {
+			case strings.HasPrefix(line, "ok ") || strings.HasPrefix(line, "not ok "):
+				points++
+			case line == "  ---\n":
+				block = "\n"
+			case line == "  ...\n":
+				var doc struct {
+					Message  string
+					Evidence []string
+				}
+				if err := yaml.Unmarshal([]byte(block), &doc); err != nil || doc.Message == "" {
+					t.Errorf("%v: %q", err, block)
+				}
+				block, blocks = "", blocks+1
+			case block != "":
+				block += line
+			}
+		}
+		if points != len(v.Results) || blocks != len(problems(v)) {
+			t.Errorf("%d points, %d blocks", points, blocks)
+		}
+	}
+}
+
+// TestCodeQuality wants a fingerprint of its own for each issue.
+func TestCodeQuality(t *testing.T) {
+	var issues []struct {
+		Fingerprint string
+		Location    struct {
+			Path  string
+			Lines struct{ Begin int }
+		}
+	}
+	if err := json.Unmarshal(write(t, "codequality", verdict(t)), &issues); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, i := range issues {
+		if seen[i.Fingerprint] || i.Location.Path != "ci/tcplife.yaml" || i.Location.Lines.Begin == 0 {
+			t.Errorf("%+v", i)
+		}
+		seen[i.Fingerprint] = true
+	}
+	if len(issues) != 3 {
+		t.Errorf("%d issues", len(issues))
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space") }
+
+func TestWriteErrors(t *testing.T) {
+	for _, f := range Formats() {
+		if err := Write(full{}, f, verdict(t)); err == nil {
+			t.Errorf("%s: the writer's error is lost", f)
+		}
+	}
+	if err := Write(full{}, "html", verdict(t)); err == nil || !strings.Contains(err.Error(), "want one of text, junit") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,153 @@
+package policy
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"tcplife/decode"
+	"tcplife/decode/capture"
+	"tcplife/internal/script"
+	"tcplife/report"
+	"tcplife/report/anomaly"
+	"tcplife/track"
+)
+
+var update = flag.Bool("update", false, "rewrite what testdata expects; read the diff before committing it")
+
+// rules are those of the scripts, so that a new one does not change them all.
+var rules = []*anomaly.Rule{
+	anomaly.SynUnanswered, anomaly.ConnectionRefused, anomaly.HalfOpenHandshake,
+	anomaly.ResetByClient, anomaly.ResetByServer, anomaly.CloseWait,
+}
+
+// judge plays the scripts as one capture to a judge.
+func judge(t testing.TB, p *Policy, text string) *Judge {
+	t.Helper()
+	scripts, err := script.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pcap bytes.Buffer
+	if err := script.WritePcap(&pcap, 305419896, 2596069104, scripts...); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "run.pcap")
+	if err := os.WriteFile(name, pcap.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var config anomaly.Config
+	for _, s := range p.Set {
+		if err := config.Set(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := NewJudge(p)
+	j.Explain = func(conn uint64) string { return fmt.Sprintf("explain %d", conn) }
+	checker := anomaly.NewChecker(rules, config)
+	tr := track.New(track.Config{})
+	in := report.Capture{Name: "run.pcap"}
+	var sum report.Summary
+	tr.Done = func(c *track.Conn) {
+		conn := report.Connection{Conn: c, ID: c.ID, Capture: in.Name, Now: tr.Now()}
+		conn.Findings, conn.NotJudged = checker.Check(c, c.ID, tr.Now())
+		sum.Connection(&conn)
+		if err := j.Connection(&conn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := decode.NewDecoder()
+	m := capture.NewMerge([]string{name}, 0, capture.Options{}, func(_ int, _ capture.Info, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	defer m.Close()
+	var pkt capture.Packet
+	for m.Next(&pkt) == nil {
+		in.Count(&pkt)
+		var seg decode.Segment
+		if d.Decode(&pkt, &seg).Kind == decode.AsSegment {
+			tr.Add(&seg)
+		} else {
+			tr.AddTick(pkt.Time, pkt.Frame)
+		}
+	}
+	tr.Flush()
+	tr.Finish()
+	sum.Capture(&in)
+	j.Capture(&in)  //nolint:errcheck // returns none
+	j.Summary(&sum) //nolint:errcheck // returns none
+	return j
+}
+
+// dump tells the results that are of interest: all but those of rules without
+// findings.
+func dump(v *Verdict) string {
+	var b strings.Builder
+	for i := range v.Results {
+		r := &v.Results[i]
+		if r.Kind == RuleCheck && r.Status == Kept && r.Count+r.Allowed == 0 && r.Scope == "" {
+			continue
+		}
+		fmt.Fprintf(&b, "%v %s: %s", r.Status, r.ID(), r.Message)
+		if r.Suspect != anomaly.NoSuspect {
+			fmt.Fprintf(&b, " [%v]", r.Suspect)
+		}
+		fmt.Fprintf(&b, " line %d\n", r.Line)
+		for _, x := range r.Examples {
+			fmt.Fprintf(&b, "    %s; %s\n", x.String(), x.Explain)
+		}
+	}
+	for _, n := range v.Notes {
+		fmt.Fprintf(&b, "note %s\n", n)
+	}
+	return b.String()
+}
+
+// TestJudge holds the verdicts on the captures in testdata/judge to what is written
+// there: each file has a capture in the notation of package script, and policies
+// with the verdict behind each.
+func TestJudge(t *testing.T) {
+	files, err := filepath.Glob("testdata/judge/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
+			ar, err := txtar.ParseFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(ar.Files)%2 != 1 || ar.Files[0].Name != "capture.tcp" {
+				t.Fatal("want capture.tcp, then policies with a verdict each")
+			}
+			changed := false
+			for i := 1; i < len(ar.Files); i += 2 {
+				p, err := Parse(ar.Files[i].Name, ar.Files[i].Data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := dump(judge(t, p, string(ar.Files[0].Data)).Verdict())
+				if got != string(ar.Files[i+1].Data) {
+					changed = true
+					if !*update {
+						t.Errorf("%s: got\n%swant\n%s", ar.Files[i].Name, got, ar.Files[i+1].Data)
+					}
+				}
+				ar.Files[i+1].Data = []byte(got)
+			}
+			if changed && *update {
+				if err := os.WriteFile(name, txtar.Format(ar), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
