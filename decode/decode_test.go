@@ -764,10 +764,17 @@ func BenchmarkDecode(b *testing.B) {
 		{"udp", testPacket(linkEthernet, serialize(ethernet(layers.EthernetTypeIPv4), testIP4(17), octets("12345678")))},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			d := newTestDecoder()
+			d, seg := NewDecoder(), new(Segment)
 			b.ReportAllocs()
 			for b.Loop() {
-				d.Decode(c.packet)
+				d.Decode(c.packet, seg)
+			}
+		})
+		b.Run(c.name+"-by-layers", func(b *testing.B) {
+			d, seg := NewDecoder(), new(Segment)
+			b.ReportAllocs()
+			for b.Loop() {
+				d.decode(c.packet, len(c.packet.Data), seg)
 			}
 		})
 	}
