@@ -270,7 +270,7 @@ func aConnection(t testing.TB) *Connection {
 	tr.Done = func(c *track.Conn) {
 		now := tr.Now()
 		findings, _ := anomaly.NewChecker(anomaly.All, anomaly.Config{}).Check(c, c.ID, now)
-		conn = &Connection{Conn: c, ID: 1, Capture: "web.pcap", Now: now, Findings: findings}
+		conn = &Connection{Conn: c.Clone(), ID: 1, Capture: "web.pcap", Now: now, Findings: findings}
 	}
 	for _, e := range readScripts(t, "stuck")[0].Events(1, 2) {
 		if e.Segment != nil {

@@ -78,20 +78,17 @@ func (t *Tracker) Flush() {
 
 // touch loads the record at r into the cache.
 func (s *store) touch(r ref) uint32 {
-	switch n := uint32(r & refNumber); r &^ refNumber {
-	case smallRef:
-		return s.smalls.At(n).touch()
-	case loneRef:
-		return s.lones.At(n).seq
+	if r&loneRef != 0 {
+		return s.lones.At(uint32(r &^ loneRef)).seq
 	}
-	return 0
+	return s.records.At(uint32(r)).touch()
 }
 
 // touch reads from each cache line of the record.
-func (s *smallConn) touch() (sum uint32) {
-	const line, size = 64, unsafe.Sizeof(smallConn{})
+func (r *record) touch() (sum uint32) {
+	const line, size = 64, unsafe.Sizeof(record{})
 	for at := uintptr(0); at < size; at += line {
-		sum += *(*uint32)(unsafe.Add(unsafe.Pointer(s), at))
+		sum += *(*uint32)(unsafe.Add(unsafe.Pointer(r), at))
 	}
-	return sum + *(*uint32)(unsafe.Add(unsafe.Pointer(s), size-4))
+	return sum + *(*uint32)(unsafe.Add(unsafe.Pointer(r), size-4))
 }

@@ -1,7 +1,10 @@
 package track
 
 import (
+	"slices"
+	"strings"
 	"time"
+	"unsafe"
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
@@ -186,36 +189,28 @@ type ICMPNote struct {
 // Conn is one connection: one incarnation of a pair of addresses and ports in
 // one encapsulation (RFC 9293 §3.4.1).
 type Conn struct {
-	ID          uint64 // counts connections by first segment, from 1; gaps are possible
-	context     uint32 // encapsulation; see decode.Decoder.Context
-	stream      uint32 // decode.Segment.Stream of the first segment
-	RoleBasis   RoleBasis
-	EndReason   EndReason
-	First, last uint64 // frames of the first and last segment
-	Start, end  capture.Time
-	Midstream   bool // the handshake was not captured
-	gaps        int  // times that octets were acknowledged which were not captured
-	duplicates  int  // mirror duplicates left out
-	withdrawn   int  // moves taken back
+	*record
+	ends      [2]End
+	EndReason EndReason
 
-	completeness Completeness
+	key  key
+	hash uint32
+	ref  ref // where the record is kept
 
-	key      key
-	ends     [2]End // the first sent the first segment
-	client   uint8  // index of the client
-	fastOpen bool   // data on the SYN, which the SYN,ACK acknowledged (RFC 7413)
-	acked    bool   // the client acknowledged the server's SYN
-	ackedAt  capture.Time
+	// Of the segment at hand.
+	notes Notes
+	order uint32 // how many were captured before it
+	now   capture.Time
 
-	over   capture.Time // when both ends were over; valid if isOver
-	isOver bool
-	queued bool // in the tracker's queue of connections that are over
-	place  int  // where in that queue
+	rareConn
+}
 
-	notes       Notes  // of the segment at hand
-	order       uint32 // of the segment at hand: how many were captured before it
-	captured    uint32
-	at          capture.Time // of the segment at hand
+// rareConn is what few connections have anything of: while it is zero, and so
+// are both rareEnds, the record is all of a connection.
+type rareConn struct {
+	rareFacts
+	far         *[numStamps]stamp // instead of record.stamps, if one does not fit there
+	more        []stamp           // moments that the record has no room for
 	held        []heldSegment
 	holes       []hole
 	withdrawals []Withdrawal
@@ -223,32 +218,45 @@ type Conn struct {
 	answer      []decode.Segment // another SYN,ACK of the server than its first, if any
 	refuted     []Refuted
 	blind       []Blind
-
-	older     *Conn // the incarnation before, while it can still get segments
-	succeeded bool  // it is such an older one, and not in the tracker's table
-	ref       ref   // where the tracker keeps it
-	hash      uint32
-
-	rareConn
+	older       *Conn // the incarnation before, while it can still get segments
 }
 
-// rareConn is what few connections have anything of: while it is zero, one may
-// fit into a smallConn.
-type rareConn struct {
-	crossed bool // both ends sent SYN
-	evicted bool // it had to make room
-	reused  bool // a newer incarnation took its addresses and ports
-	hasRST  bool
-	hasICMP bool
-	rstACK  uint8 // 1 + index of the sender of the last RST,ACK that counted
-	rst     Reset
-	icmp    ICMPNote
-	reuse   Reuse // valid if reuses
-	reuses  bool
-	blinds  int     // all of which blind has the first
-	invalid Invalid // By is the index of an end
-	synData SYNData
-	badAck  BadAck // By is the index of an end
+type rareFacts struct {
+	succeeded bool // a newer incarnation took the connection's place in the tracker's table
+	crossed   bool // both ends sent SYN
+	evicted   bool // it had to make room
+	reused    bool // a newer incarnation took its addresses and ports
+	reuses    bool
+	hasRST    bool
+	hasICMP   bool
+	rstACK    uint8 // 1 + index of the sender of the last RST,ACK that counted
+	withdrawn int   // moves taken back
+	blinds    int   // all of which blind has the first
+	rst       Reset
+	icmp      ICMPNote
+	reuse     Reuse   // valid if reuses
+	invalid   Invalid // By is the index of an end
+	synData   SYNData
+	badAck    BadAck // By is the index of an end
+}
+
+// plain reports whether the record is all of the connection.
+func (c *Conn) plain() bool {
+	r := &c.rareConn
+	return len(r.more)+len(r.held)+len(r.holes)+len(r.withdrawals)+len(r.candidates)+len(r.answer)+len(r.refuted)+len(r.blind) == 0 &&
+		r.far == nil && r.older == nil && isZero(&r.rareFacts) && isZero(&c.ends[0].rareEnd) && isZero(&c.ends[1].rareEnd)
+}
+
+// zeros is as long as what isZero takes.
+var zeros = strings.Repeat("\x00", int(max(unsafe.Sizeof(rareFacts{}), unsafe.Sizeof(rareEnd{}))))
+
+// isZero reports whether v is zero, padding included, which is zero in what is
+// never set but as a whole. It costs a few nanoseconds; comparing field by field
+// would cost as much as all else that is done with a segment.
+func isZero[T rareFacts | rareEnd](v *T) bool {
+	var zero T
+	n := unsafe.Sizeof(zero)
+	return unsafe.String((*byte)(unsafe.Pointer(v)), n) == zeros[:n]
 }
 
 const (
@@ -322,7 +330,8 @@ func (c *Conn) Handshake() Handshake {
 // completes the handshake, if both were captured.
 func (c *Conn) HandshakeTime() (time.Duration, bool) {
 	if cl := c.Client(); c.acked && cl.syns > 0 && c.completeness&SawSYNACK != 0 {
-		return c.ackedAt.Sub(cl.firstSYN), true
+		first, _ := cl.SYNs()
+		return c.at(c.ackedAt).time.Sub(first), true
 	}
 	return 0, false
 }
@@ -384,13 +393,13 @@ func (c *Conn) ICMP() (ICMPNote, bool) {
 func (c *Conn) Withdrawals() []Withdrawal { return c.withdrawals }
 
 // Last returns the frame of the connection's last segment.
-func (c *Conn) Last() uint64 { return c.last }
+func (c *Conn) Last() uint64 { return max(c.ends[0].SentFrame(), c.ends[1].SentFrame()) }
 
 // End returns when the connection's latest segment was captured.
-func (c *Conn) End() capture.Time { return c.end }
+func (c *Conn) End() capture.Time { return max(c.Start, c.ends[0].Sent(), c.ends[1].Sent()) }
 
 // Context returns the connection's encapsulation; see decode.Decoder.Context.
-func (c *Conn) Context() uint32 { return c.context }
+func (c *Conn) Context() uint32 { return c.short.context }
 
 // Stream returns the number of the TCP stream that the connection's first segment
 // belongs to, as Wireshark counts the streams of a file; false if segments were not
@@ -398,13 +407,32 @@ func (c *Conn) Context() uint32 { return c.context }
 func (c *Conn) Stream() (uint32, bool) { return c.stream - 1, c.stream != 0 }
 
 // Gaps returns how many times octets were acknowledged that were not captured.
-func (c *Conn) Gaps() int { return c.gaps }
+func (c *Conn) Gaps() int { return int(c.gaps) }
 
 // Duplicates returns how many mirror duplicates were left out.
-func (c *Conn) Duplicates() int { return c.duplicates }
+func (c *Conn) Duplicates() int { return int(c.duplicates) }
 
 // Withdrawn returns how many moves were taken back.
 func (c *Conn) Withdrawn() int { return c.withdrawn }
 
 // Completeness tells what of the connection's life was captured.
 func (c *Conn) Completeness() Completeness { return c.completeness }
+
+// Clone returns a copy of the connection that stays valid.
+func (c *Conn) Clone() *Conn {
+	d := newConn()
+	r := *c.record
+	d.attach(&r, noRef, &c.key, c.hash)
+	d.EndReason, d.rareConn = c.EndReason, c.rareConn
+	if c.far != nil {
+		far := *c.far
+		d.far = &far
+	}
+	d.more, d.held, d.holes = slices.Clone(c.more), slices.Clone(c.held), slices.Clone(c.holes)
+	d.withdrawals, d.candidates, d.answer = slices.Clone(c.withdrawals), slices.Clone(c.candidates), slices.Clone(c.answer)
+	d.refuted, d.blind, d.older = slices.Clone(c.refuted), slices.Clone(c.blind), nil
+	for i := range d.ends {
+		d.ends[i].rareEnd = c.ends[i].rareEnd
+	}
+	return d
+}

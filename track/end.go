@@ -1,7 +1,6 @@
 package track
 
 import (
-	"slices"
 	"time"
 
 	"tcplife/decode"
@@ -15,76 +14,24 @@ import (
 // capture point knows them: its peer's acknowledgments and windows are kept with
 // the end that they are about.
 type End struct {
-	addr decode.Addr
-	port uint16
-
-	packets          uint64
-	bytes            uint64 // octets of frames on the wire
-	payload          uint64 // octets of payload, retransmissions included
-	syns, fins, rsts uint32 // segments with the flag
-	retransmits      uint32
-
-	sent      capture.Time // when it last sent a segment, whether it counted or not
-	sentFrame uint64       // that segment
-	data      capture.Time // when it last sent payload, keep-alive probes left out; 0 if never
-	dataFrame uint64       // that segment
-
-	firstSYN, lastSYN capture.Time
-
-	state   State // below a cover
-	initial State // before its first move
-	hist    []Transition
-
-	iss, una, nxt, edge uint32 // ISS, SND.UNA, SND.NXT (highest octet sent + 1), right edge of the send window
-	issKnown            bool   // iss is valid
-	sentSYN             bool   // a SYN or SYN,ACK of it counted
-	nxtKnown, unaKnown  bool
-	edgeKnown           bool
-	jumped              bool // nxt was raised by other than captured octets
-	acted               bool // did what proves its SYN acknowledged
-	ackedFIN            bool // acknowledged its peer's FIN
-	zeroWnd             bool // its last segment closed the window
-	keptAlive           bool // its last segment was a keep-alive
-	sumsRight           bool // sent a segment whose checksum is not wrong
-	offeredTS           bool // its SYN carried timestamps
-	knownTS             bool // tsRecent is valid
-	scale               scale
-	synWnd              uint16 // window of its SYN
-	mss                 uint16 // largest segment it takes, by its SYN (RFC 9293 §3.7.1); 0 if unknown
-	lastWnd             uint16
-	acks                bool // it acknowledged anything
-
-	fin      fin
-	timeWait capture.Time // TIME_WAIT began, or began again
-
-	tsRecent uint32 // TS.Recent of its peer (RFC 7323 §4.3)
-	lastCopy copyID // of its last segment that counted, if counted
-	synCopy  copyID // of its last SYN or SYN,ACK
-	lastSeq  uint32 // that segment's sequence number
-	counted  bool
-
-	minTTL, maxTTL uint8 // of its segments that counted, RSTs left out; 0 if there are none
-	idSteps        uint8 // even steps in a row of their IPv4 identification, up to minIDSteps
-
-	rtt      time.Duration // from its peer's part of the handshake to its own answer, 0 if unmeasured
-	least    time.Duration // least time from a segment of its peer to the acknowledgment
-	probe    capture.Time  // when the peer's octets up to probeEnd were captured
-	probeEnd uint32
-	probing  bool
-
+	*endRecord
+	c *Conn
+	i uint8 // which end of c it is
 	rareEnd
+	list []Transition // what Transitions returned last
 }
 
-// rareEnd is what few ends have anything of: while it is zero, an end fits into
-// a smallEnd.
+// rareEnd is what few ends have anything of: while it is zero, the end's record
+// is all of it.
 type rareEnd struct {
+	times          synTimes
+	probe          probe
 	cover          cover
 	refuted        uint8  // times that SYN_RCVD -> ESTABLISHED was withdrawn
 	issProvisional bool   // iss was learnt from an acknowledgment
 	behindGap      bool   // octets of it were acknowledged that were not captured, a FIN perhaps
 	beforeGap      bool   // it acknowledged them
 	gapLate        bool   // it did so after its own FIN
-	joined         bool   // sent a segment of a connection older than the capture
 	lateAcked      bool   // acknowledged new data after its own FIN: shutdown, not close
 	lateReset      bool   // answered data after its own FIN with a bare RST
 	blind          bool   // its FIN acknowledged more than it had before: the peer's FIN, perhaps
@@ -97,30 +44,51 @@ type rareEnd struct {
 	maxUnseen uint32 // highest end of its segments that wait, if unseen
 	unseen    bool
 
-	rise struct { // of its acknowledgments by exactly one octet, the last time they rose, its peer being unseen
-		one bool
-		by  cause
-	}
+	rise   rise // of its acknowledgments, the last time they rose, its peer being unseen
+	streak streak
+
 	repeats Repeats
 	zero    zeroWindow
 	tries   [maxTries - 1]uint32 // times of its SYNs after the first, in ms since that
+}
 
-	streak struct { // retransmissions in a row that got no answer
-		n   int
-		gap time.Duration // between the last two
-	}
+// synTimes are those of an end's SYNs that its first move does not tell.
+type synTimes struct {
+	set         bool
+	first, last capture.Time
+}
+
+// A streak is of retransmissions in a row that got no answer.
+type streak struct {
+	n    int
+	gap  time.Duration // between the last two
+	from capture.Time  // of what was sent before the first of them
+}
+
+// A rise is of acknowledgments, by exactly one octet.
+type rise struct {
+	one bool
+	by  cause
+}
+
+// A probe measures the round trip behind an end whose handshake was not captured:
+// the least time from a segment to its acknowledgment.
+type probe struct {
+	on    bool
+	end   uint32       // octets up to this one
+	at    capture.Time // were captured then
+	least time.Duration
 }
 
 // A fin is the FIN of one end.
 type fin struct {
+	seq      uint32 // its own number
+	copy     copyID // of its last copy
+	at       moment // when it was captured first, or had been sent at the latest
 	counts   bool   // valid
 	waits    bool   // captured behind a hole: valid when the hole is filled or acknowledged
 	inferred bool   // never captured
-	seq      uint32 // its own number
 	acksPeer bool   // its first copy acknowledged the peer's FIN
-	time     capture.Time
-	frame    uint64
-	copy     copyID // of its last copy
 }
 
 func (f *fin) ackedBy(ack uint32) bool { return f.counts && after(ack, f.seq) }
@@ -190,76 +158,142 @@ func (e *End) State() State {
 
 // Since returns when the end entered its state; false if it made no move.
 func (e *End) Since() (capture.Time, bool) {
-	if t := e.lastTransition(); t != nil {
-		return t.Time, true
-	}
-	return 0, false
+	t, ok := e.lastTransition()
+	return t.Time, ok
 }
 
 // SinceFrame returns the frame that shows the end's state; zero if it made no
 // move.
 func (e *End) SinceFrame() uint64 {
-	if t := e.lastTransition(); t != nil {
-		return t.Frame
-	}
-	return 0
+	t, _ := e.lastTransition()
+	return t.Frame
 }
 
 // SYNs returns when the first and the last of the end's SYNs or SYN,ACKs were
 // captured; valid if SYN > 0.
-func (e *End) SYNs() (first, last capture.Time) { return e.firstSYN, e.lastSYN }
+func (e *End) SYNs() (first, last capture.Time) {
+	switch {
+	case e.times.set:
+		return e.times.first, e.times.last
+	case e.syns == 0:
+		return 0, 0
+	}
+	at := e.firstMove()
+	return at, at
+}
+
+// firstMove returns when the end made its first move, or if it made none, when
+// the connection began. It is the time of the SYN of an end that sent one.
+func (e *End) firstMove() capture.Time {
+	if e.n > 0 {
+		return e.when(0)
+	}
+	return e.c.Start
+}
+
+// noteSYN keeps the time of a SYN that has been counted, unless firstMove tells
+// it.
+func (e *End) noteSYN(t capture.Time) {
+	switch first := e.firstMove(); {
+	case e.times.set:
+		e.times.last = t
+	case e.syns > 1:
+		e.times = synTimes{true, first, t}
+	case first != t:
+		e.times = synTimes{true, t, t}
+	}
+}
 
 // Basis returns what shows the end's state; Received if it made no move.
 func (e *End) Basis() Basis {
-	if t := e.lastTransition(); t != nil {
+	if t, ok := e.lastTransition(); ok {
 		return t.Basis
 	}
 	return Received
 }
 
-func (e *End) lastTransition() *Transition {
-	h, below := e.made()
-	if e.cover.on && below != Closed {
-		return &e.cover.by
+func (e *End) lastTransition() (t Transition, ok bool) {
+	n, below := e.made()
+	switch {
+	case e.cover.on && below != Closed:
+		return e.cover.by, true
+	case n > 0:
+		return e.move(n - 1), true
 	}
-	if n := len(h); n > 0 {
-		return &h[n-1]
-	}
-	return nil
+	return t, false
 }
 
-// made returns the end's moves without a RST's, and the state that they lead to.
-// A closed end has not made those at their end that its peer's segments behind
-// the RST would have made.
-func (e *End) made() ([]Transition, State) {
-	h, s := e.hist, e.state
-	for n := len(h); e.cover.on && n > 0 && h[n-1].beyond; n-- {
-		h, s = h[:n-1], h[n-1].From
+// made returns how many moves the end made without a RST's, and the state that
+// they lead to. A closed end has not made those at their end that its peer's
+// segments behind the RST would have made.
+func (e *End) made() (int, State) {
+	n, s := int(e.n), e.state
+	for e.cover.on && n > 0 && e.moves[n-1].beyond() {
+		n--
+		s = e.stateBefore(n)
 	}
-	return h, s
+	return n, s
 }
 
-// Transitions returns the end's moves in the order in which it made them. A move to CLOSED by a RST keeps the RST's time, and moves
-// made by segments that were under way then come before it: times need not rise.
-// The slice is valid until the next segment.
+// Transitions returns the end's moves in the order in which it made them. A move
+// to CLOSED by a RST keeps the RST's time, and moves made by segments that were
+// under way then come before it: times need not rise. The slice is valid until the
+// next call or the next segment.
 func (e *End) Transitions() []Transition {
-	h, below := e.made()
-	if !e.cover.on || below == Closed {
-		return h
+	n, below := e.made()
+	l, s := e.list[:0], e.initial
+	for i := range n {
+		l = append(l, e.moveFrom(i, s))
+		s = l[len(l)-1].To
 	}
-	e.cover.by.From = below
-	// The cover lies beyond the moves made below it, and is not one of them.
-	if len(h) < len(e.hist) {
-		h = slices.Clip(h)
+	if e.cover.on && below != Closed {
+		by := e.cover.by
+		by.From = below
+		l = append(l, by)
 	}
-	return append(h, e.cover.by)
+	e.list = l
+	return l
+}
+
+// move returns the end's move i.
+func (e *End) move(i int) Transition { return e.moveFrom(i, e.stateBefore(i)) }
+
+// moveFrom returns the end's move i, which is out of state s.
+func (e *End) moveFrom(i int, s State) Transition {
+	m := &e.moves[i]
+	at := e.c.at(m.at)
+	return Transition{From: s, To: next[s][m.move()], Basis: m.basis(), Time: at.time, Frame: at.frame, move: m.move(), beyond: m.beyond()}
+}
+
+// stateBefore returns the state in which the end was before its move i.
+func (e *End) stateBefore(i int) State {
+	s := e.initial
+	for _, m := range e.moves[:i] {
+		s = next[s][m.move()]
+	}
+	return s
+}
+
+// when returns the time of the end's move i.
+func (e *End) when(i int) capture.Time { return e.c.at(e.moves[i].at).time }
+
+// lastTo returns the index of the end's last move to a state, or -1.
+func (e *End) lastTo(to State) int {
+	last, s := -1, e.initial
+	for i, m := range e.moves[:e.n] {
+		if s = next[s][m.move()]; s == to {
+			last = i
+		}
+	}
+	return last
 }
 
 // Entered reports whether the end was ever in state s, and when it last entered
 // it.
 func (e *End) Entered(s State) (capture.Time, uint64, bool) {
 	if i := e.lastTo(s); i >= 0 {
-		return e.hist[i].Time, e.hist[i].Frame, true
+		at := e.c.at(e.moves[i].at)
+		return at.time, at.frame, true
 	}
 	return 0, 0, false
 }
@@ -310,10 +344,14 @@ const answerSlack = time.Millisecond
 // passes the capture point.
 func (e *End) roundTrip() time.Duration {
 	if e.rtt > 0 {
-		return e.rtt + answerSlack
+		return e.measured() + answerSlack
 	}
 	return roundTripUnmeasured
 }
+
+// measured returns the end's round trip from its answer in the handshake, 0 if
+// unmeasured.
+func (e *End) measured() time.Duration { return time.Duration(e.rtt) * time.Microsecond }
 
 // underWay reports whether seg, of the end, was sent before what passed the
 // capture point at the given time can have reached the end: it was captured within
@@ -347,13 +385,26 @@ func (e *End) isNew(seg *decode.Segment) bool {
 }
 
 // Addr returns the end's address.
-func (e *End) Addr() decode.Addr { return e.addr }
+func (e *End) Addr() decode.Addr {
+	if e.first() {
+		return e.c.key.a
+	}
+	return e.c.key.b
+}
 
 // Port returns the end's port.
-func (e *End) Port() uint16 { return e.port }
+func (e *End) Port() uint16 {
+	if e.first() {
+		return e.c.key.ap
+	}
+	return e.c.key.bp
+}
+
+// first reports whether the end is the key's first.
+func (e *End) first() bool { return (e.i == 0) != e.c.swapped }
 
 // Packets returns how many segments the end sent.
-func (e *End) Packets() uint64 { return e.packets }
+func (e *End) Packets() uint64 { return uint64(e.packets) }
 
 // Bytes returns how many octets the frames of the end's segments had on the wire.
 func (e *End) Bytes() uint64 { return e.bytes }
@@ -376,14 +427,45 @@ func (e *End) Retransmits() uint32 { return e.retransmits }
 
 // Sent returns when the end last sent a segment, whether it counted or not; 0 if
 // it never did.
-func (e *End) Sent() capture.Time { return e.sent }
+func (e *End) Sent() capture.Time { t, _ := e.lastSent(); return t }
 
 // SentFrame returns the frame of the end's last segment; 0 if there is none.
-func (e *End) SentFrame() uint64 { return e.sentFrame }
+func (e *End) SentFrame() uint64 { _, f := e.lastSent(); return f }
 
 // Data returns when the end last sent payload, keep-alive probes left out; 0 if
 // never.
-func (e *End) Data() capture.Time { return e.data }
+func (e *End) Data() capture.Time { t, _ := e.lastData(); return t }
 
 // DataFrame returns the frame of that segment; 0 if there is none.
-func (e *End) DataFrame() uint64 { return e.dataFrame }
+func (e *End) DataFrame() uint64 { _, f := e.lastData(); return f }
+
+func (e *End) lastSent() (capture.Time, uint64) {
+	if !e.sent {
+		return 0, 0
+	}
+	m := e.c.stamp(stampSent + int(e.i))
+	return m.time, m.frame
+}
+
+func (e *End) lastData() (capture.Time, uint64) {
+	if !e.sentData {
+		return 0, 0
+	}
+	m := e.c.stamp(stampData + int(e.i))
+	return m.time, m.frame
+}
+
+// noteSent keeps when the end sent a segment, the latest if frames are a little
+// out of order.
+func (e *End) noteSent(t capture.Time, frame uint64) {
+	if e.sent {
+		t = max(t, e.Sent())
+	}
+	e.sent = true
+	e.c.setStamp(stampSent+int(e.i), t, frame)
+}
+
+func (e *End) noteData(t capture.Time, frame uint64) {
+	e.sentData = true
+	e.c.setStamp(stampData+int(e.i), t, frame)
+}

@@ -13,32 +13,41 @@ import (
 // place in a list, and every segment two cache misses.
 const evictBatch = 64
 
-// A kind is one of the sizes that connections are kept in, seen as a ring that
+// A kind is one of the ways that connections are kept, seen as a ring that
 // eviction goes around.
 type kind struct {
-	ref   ref  // of its number 0
-	size  int  // of one, in octets
-	cap   int  // numbers, in use or not
-	inUse int  //
-	hand  *int // where eviction goes on
+	size  int           // of one, in octets
+	cap   int           // places, in use or not
+	inUse int           //
+	hand  *int          // where eviction goes on
+	at    func(int) ref // what is kept at a place; noRef: nothing
 }
 
 func (s *store) kinds() [3]kind {
 	return [3]kind{
-		{wholeRef, wholeSize, len(s.whole), len(s.whole) - len(s.free), &s.hands[0]},
-		{smallRef, int(unsafe.Sizeof(smallConn{})), s.smalls.Cap(), s.smalls.Len(), &s.hands[1]},
-		{loneRef, int(unsafe.Sizeof(loneSYN{})), s.lones.Cap(), s.lones.Len(), &s.hands[2]},
+		{int(unsafe.Sizeof(record{})), s.records.Cap(), s.records.Len(), &s.hands[0], func(i int) ref {
+			return cond(s.records.At(uint32(i)).used, ref(i), noRef)
+		}},
+		{int(unsafe.Sizeof(loneSYN{})), s.lones.Cap(), s.lones.Len(), &s.hands[1], func(i int) ref {
+			return cond(s.lones.At(uint32(i)).id != 0, loneRef|ref(i), noRef)
+		}},
+		{connSize, len(s.conns), len(s.conns) - len(s.free), &s.hands[2], func(i int) ref {
+			if c := s.conns[i]; c != nil {
+				return c.ref
+			}
+			return noRef
+		}},
 	}
 }
 
-// wholeSize is what a whole connection takes with the moves of its ends, and a
-// few segments that wait.
-const wholeSize = int(unsafe.Sizeof(Conn{})) + 2*(maxSmallMoves+1)*int(unsafe.Sizeof(Transition{})) + 1024
+// connSize is what a Conn takes, with a few segments that wait.
+const connSize = int(unsafe.Sizeof(Conn{})) + 1024
 
 // Bytes returns about how much memory the connections take.
 func (t *Tracker) Bytes() int {
-	n := t.store.table.Bytes() + 4*len(t.over.items)
-	for _, k := range t.store.kinds() {
+	s := &t.store
+	n := s.table.Bytes() + 4*len(t.over.items) + 32*s.pairs.Cap()
+	for _, k := range s.kinds() {
 		n += k.size * k.cap
 	}
 	return n
@@ -66,7 +75,7 @@ func (t *Tracker) evict(k kind) {
 		if *k.hand++; *k.hand >= k.cap {
 			*k.hand = 0
 		}
-		if r := k.ref | ref(*k.hand); t.store.used(r) {
+		if r := k.at(*k.hand); r != noRef {
 			seen = append(seen, r)
 		}
 	}
@@ -84,30 +93,17 @@ func (t *Tracker) evict(k kind) {
 
 // used reports whether a connection is kept at r.
 func (s *store) used(r ref) bool {
-	switch n := uint32(r & refNumber); r &^ refNumber {
-	case smallRef:
-		return s.smalls.At(n).id != 0
-	case loneRef:
-		return s.lones.At(n).id != 0
-	default:
-		return s.whole[n] != nil
+	if r&loneRef != 0 {
+		return s.lones.At(uint32(r&^loneRef)).id != 0
 	}
+	return s.records.At(uint32(r)).used
 }
 
 // lastActive returns when the connection at r had its last segment.
 func (s *store) lastActive(r ref) capture.Time {
-	switch n := uint32(r & refNumber); r &^ refNumber {
-	case smallRef:
-		c := s.smalls.At(n)
-		last := &c.ends[0]
-		if c.flags&smallLastIsSecond != 0 {
-			last = &c.ends[1]
-		}
-		at, _ := last.at(smallSent, c)
-		return at
-	case loneRef:
-		return s.lones.At(n).time
-	default:
-		return s.whole[n].end
+	if r&loneRef != 0 {
+		return s.lones.At(uint32(r &^ loneRef)).time
 	}
+	k := key{} // which does not matter here
+	return s.load(r, &k, 0).End()
 }

@@ -176,8 +176,8 @@ func (c *Conn) collect(snd, rcv *End, seg *decode.Segment) {
 func (e *End) repeat(seg *decode.Segment, n Notes) {
 	r := &e.repeats
 	if r.N == 0 {
-		r.Before, r.First, r.FirstFrame = e.sent, seg.Time, seg.Frame
-		r.Gap = seg.Time.Sub(e.sent)
+		r.Before, r.First, r.FirstFrame = e.Sent(), seg.Time, seg.Frame
+		r.Gap = seg.Time.Sub(e.Sent())
 	} else {
 		r.Gap = seg.Time.Sub(r.Last)
 	}
@@ -209,7 +209,8 @@ func (c *Conn) collectSYN(snd *End, seg *decode.Segment) {
 		return
 	}
 	if i := int(snd.syns) - 2; i >= 0 && i < len(snd.tries) {
-		snd.tries[i] = uint32(min(max(0, seg.Time.Sub(snd.firstSYN)/time.Millisecond), 1<<32-1))
+		first, _ := snd.SYNs()
+		snd.tries[i] = uint32(min(max(0, seg.Time.Sub(first)/time.Millisecond), 1<<32-1))
 	}
 	if seg.Len > 0 && !f.Any(decode.ACK|decode.FIN|decode.RST) && !seg.Opts.Has(decode.OptFastOpen) && !seg.Opts.Has(decode.OptUnknown) && c.synData.Octets == 0 {
 		c.synData = SYNData{seg.Len, seg.Time, seg.Frame}

@@ -18,7 +18,7 @@ func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
 		return // below octets that the end has already sent
 	}
 	snd.fin = fin{
-		seq: seq, time: seg.Time, frame: seg.Frame, copy: identify(seg),
+		seq: seq, at: c.moment(seg.Time, seg.Frame), copy: identify(seg),
 		acksPeer: seg.Flags.Has(decode.ACK) && (rcv.fin.ackedBy(seg.Ack) || rcv.fin.waits && seg.Ack == rcv.fin.seq+1),
 	}
 	if snd.holed() || beyond {
@@ -30,7 +30,7 @@ func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
 	if rcv.packets == 0 && snd.rise.one && seg.Ack == rcv.una && !rcv.fin.counts && rcv.established() && snd.state == Established {
 		// The peer is never seen. The octet by which this end's acknowledgments
 		// last rose, now that it closes, was the peer's FIN.
-		rcv.fin = fin{counts: true, inferred: true, seq: rcv.una - 1, time: snd.rise.by.time, frame: snd.rise.by.frame}
+		rcv.fin = fin{counts: true, inferred: true, seq: rcv.una - 1, at: c.moment(snd.rise.by.time, snd.rise.by.frame)}
 		rcv.take(sndFIN, snd.rise.by)
 		snd.ackedFIN = true
 		by := snd.rise.by
@@ -58,7 +58,8 @@ func (c *Conn) contradictFIN(snd, rcv *End, seg *decode.Segment) {
 			if rcv.fin.counts && rcv.unaKnown && rcv.fin.ackedBy(rcv.una) && !rcv.ackedFIN {
 				// Lost at first, it had not arrived yet when what lay behind it
 				// acknowledged the peer's FIN.
-				rcv.take(rcvAckOfFIN, cause{snd.fin.time, snd.fin.frame, Received})
+				at := c.at(snd.fin.at)
+				rcv.take(rcvAckOfFIN, cause{at.time, at.frame, Received})
 			}
 			return
 		}
@@ -67,7 +68,7 @@ func (c *Conn) contradictFIN(snd, rcv *End, seg *decode.Segment) {
 		}
 		snd.fin.copy = identify(seg)
 		i := snd.last(rcvAckOfFIN)
-		if i < 0 || snd.underWay(seg, snd.hist[i].Time) {
+		if i < 0 || snd.underWay(seg, snd.when(i)) {
 			return
 		}
 		c.withdraw(snd, i, seg)
@@ -97,7 +98,7 @@ func (c *Conn) withdrawFIN(snd, rcv *End, seg *decode.Segment) {
 // forger's.
 func (c *Conn) countFIN(e *End) {
 	e.fin.waits, e.fin.counts = false, true
-	e.take(sndFIN, cause{e.fin.time, e.fin.frame, Sent})
+	e.take(sndFIN, e.finSent())
 	if after(e.nxt, e.fin.seq+1) {
 		e.nxt, e.jumped = e.fin.seq+1, false
 		c.holes = slices.DeleteFunc(c.holes, func(h hole) bool { return h.of == c.index(e) })
@@ -110,8 +111,8 @@ func (c *Conn) countFIN(e *End) {
 // less than the connection's shortest round trip lies between: then they
 // crossed.
 func (c *Conn) inferFIN(e, peer *End, seg *decode.Segment) {
-	e.fin = fin{counts: true, inferred: true, seq: e.nxt, time: seg.Time, frame: seg.Frame}
-	if peer.fin.counts && seg.Time.Sub(peer.fin.time) >= c.shortest() {
+	e.fin = fin{counts: true, inferred: true, seq: e.nxt, at: c.moment(seg.Time, seg.Frame)}
+	if peer.fin.counts && seg.Time.Sub(c.at(peer.fin.at).time) >= c.shortest() {
 		e.fin.acksPeer = true
 		if !e.ackedFIN {
 			e.takeAckOfFIN(peer, received(seg))
@@ -130,7 +131,7 @@ func (c *Conn) inferFIN(e, peer *End, seg *decode.Segment) {
 
 // shortest returns the connection's shortest measured round trip.
 func (c *Conn) shortest() time.Duration {
-	a, b := c.ends[0].least, c.ends[1].least
+	a, b := c.ends[0].least(), c.ends[1].least()
 	switch {
 	case a == 0 && b == 0:
 		return roundTripUnmeasured
@@ -138,4 +139,10 @@ func (c *Conn) shortest() time.Duration {
 		return b
 	}
 	return a
+}
+
+// finSent returns what made the end send its FIN.
+func (e *End) finSent() cause {
+	at := e.c.at(e.fin.at)
+	return cause{at.time, at.frame, Sent}
 }

@@ -13,9 +13,9 @@ func (t *Tracker) ICMP(e *decode.ICMPError) {
 	if !ok {
 		return
 	}
-	newest := t.load(r)
+	newest := t.grow(r, &k, t.store.hash(&k))
 	t.quote(newest, e)
-	t.save(newest, nil)
+	t.store.save(newest)
 }
 
 // Name returns the error's name, such as "port-unreachable".
@@ -26,7 +26,7 @@ func (n *ICMPNote) Name() string { return decode.ICMPName(n.V6, n.Type, n.Code) 
 func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 	for ; c != nil; c = c.older {
 		snd := &c.ends[0]
-		if snd.addr != e.Src || snd.port != e.SrcPort {
+		if snd.Addr() != e.Src || snd.Port() != e.SrcPort {
 			snd = &c.ends[1]
 		}
 		if c.older != nil && snd.nxtKnown && (after(e.Seq, snd.nxt) || snd.issKnown && before(e.Seq, snd.iss)) {

@@ -243,9 +243,10 @@ func (t *Tracker) openCandidate(c *Conn, i int) *Conn {
 	if d.copies == 1 {
 		return n
 	}
-	n.last, n.end, n.ends[0].lastSYN = d.lastFrame, d.last, d.last
+	n.ends[0].noteSent(d.last, d.lastFrame)
 	n.ends[0].syns += uint32(d.copies - 1)
-	n.ends[0].packets += uint64(d.copies - 1)
+	n.ends[0].noteSYN(d.last)
+	n.ends[0].packets += uint32(d.copies - 1)
 	n.ends[0].bytes += uint64(d.copies-1) * uint64(d.seg.Wire)
 	n.ends[0].retransmits += uint32(d.copies - 1)
 	return n
@@ -258,17 +259,15 @@ func (t *Tracker) succeed(c *Conn, seg *decode.Segment, id uint64) *Conn {
 		t.lastID++
 		id = t.lastID
 	}
-	if c == t.store.scratch {
-		c = t.makeWhole(c)
-	}
+	t.store.keep(c)
 	c.reused, c.succeeded = true, true
 	t.settle(c)
-	n := t.store.newWhole()
-	n.open(c.key, c.hash, id, seg)
+	n := t.store.newConn(c.key, c.hash)
+	n.open(id, seg)
 	n.older = c
+	t.store.keep(n)
 	n.noteReuse(c, seg)
 	n.candidates, c.candidates = append(n.candidates, c.candidates...), c.candidates[:0]
-	t.store.addWhole(n)
 	t.store.table.Replace(c.hash, uint32(c.ref), uint32(n.ref))
 	depth := 0
 	for o := n; o.older != nil; o = o.older {

@@ -112,11 +112,11 @@ func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 		set(least <= h && h <= most, MarkSameTTL)
 		set(h < least || h > most, MarkOtherTTL)
 	}
-	asked := rcv.sent
-	if rcv.packets > 0 && asked >= snd.sent && (snd.unaKnown && seg.Seq == snd.una || snd.fin.counts && seg.Seq == snd.fin.seq) {
+	asked := rcv.Sent()
+	if rcv.packets > 0 && asked >= snd.Sent() && (snd.unaKnown && seg.Seq == snd.una || snd.fin.counts && seg.Seq == snd.fin.seq) {
 		took := seg.Time.Sub(asked)
 		set(took <= max(answerMax, snd.roundTrip()), MarkAnswers)
-		set(snd.least >= tooSoonFrom && took >= 0 && took < snd.least/4, MarkTooSoon)
+		set(snd.least() >= tooSoonFrom && took >= 0 && took < snd.least()/4, MarkTooSoon)
 	}
 	return m
 }
@@ -287,7 +287,7 @@ func (c *Conn) noteReuse(old *Conn, seg *decode.Segment) {
 	c.reuses = true
 	c.reuse = Reuse{
 		State:  [2]State{snd.State(), rcv.State()},
-		Since:  seg.Time.Sub(max(snd.sent, rcv.sent)),
+		Since:  seg.Time.Sub(max(snd.Sent(), rcv.Sent())),
 		Number: snd.nxtKnown && after(seg.Seq, snd.nxt),
 		Stamp:  snd.counted && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && after(seg.TSVal, snd.lastCopy.tsVal),
 	}

@@ -19,14 +19,14 @@ const (
 // that the same segments allow. It is empty where the state is proved.
 func (e *End) MayBe(now capture.Time) States {
 	var may States
-	t := e.lastTransition()
-	if t == nil {
+	t, ok := e.lastTransition()
+	if !ok {
 		return 0
 	}
 	age := now.Sub(t.Time)
 	switch e.State() {
 	case SynSent:
-		if now.Sub(e.lastSYN) > connectLife/2 && age > connectLife {
+		if _, last := e.SYNs(); now.Sub(last) > connectLife/2 && age > connectLife {
 			may = may.Add(Closed)
 		}
 	case SynReceived:
@@ -85,11 +85,11 @@ func (e *End) gaveUp(now capture.Time) bool {
 	case Closed, TimeWait, FinWait2, SynSent, SynReceived:
 		return false
 	}
-	return e.streak.n >= givingUp && now.Sub(e.sent) > 5*e.streak.gap/2
+	return e.streak.n >= givingUp && now.Sub(e.Sent()) > 5*e.streak.gap/2
 }
 
 // cond returns a where ok, else b.
-func cond(ok bool, a, b State) State {
+func cond[T any](ok bool, a, b T) T {
 	if ok {
 		return a
 	}

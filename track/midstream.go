@@ -24,11 +24,11 @@ func (e *End) join(by cause) {
 	if e.state != Unknown {
 		return
 	}
-	if !e.fin.counts || e.fin.frame == by.frame {
+	at := e.finSent()
+	if !e.fin.counts || at.frame == by.frame {
 		e.take(join, by)
 		return
 	}
-	at := cause{e.fin.time, e.fin.frame, Sent}
 	e.take(join, at)
 	e.take(sndFIN, at)
 }
@@ -38,17 +38,18 @@ func (e *End) join(by cause) {
 func (c *Conn) restart(seg *decode.Segment) {
 	for i := range c.ends {
 		e := &c.ends[i]
-		for _, t := range e.hist {
-			c.noteWithdrawn(t, seg)
+		for j := range int(e.n) {
+			c.noteWithdrawn(e.move(j), seg)
 		}
-		*e = End{
-			addr: e.addr, port: e.port, packets: e.packets, bytes: e.bytes, payload: e.payload,
+		first, last := e.SYNs()
+		e.rareEnd = rareEnd{times: synTimes{e.syns > 0, first, last}}
+		*e.endRecord = endRecord{
+			packets: e.packets, bytes: e.bytes, payload: e.payload,
 			syns: e.syns, fins: e.fins, rsts: e.rsts, retransmits: e.retransmits,
-			sent: e.sent, sentFrame: e.sentFrame, data: e.data, dataFrame: e.dataFrame,
-			firstSYN: e.firstSYN, lastSYN: e.lastSYN, hist: e.hist[:0],
+			sent: e.sent, sentData: e.sentData,
 		}
 	}
 	c.holes = c.holes[:0]
-	c.client, c.RoleBasis = likelyClient(c.ends[0].port, c.ends[1].port)
+	c.client, c.RoleBasis = likelyClient(c.ends[0].Port(), c.ends[1].Port())
 	c.Midstream, c.fastOpen, c.crossed, c.acked = true, false, false, false
 }

@@ -80,7 +80,7 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 		case data && rcv.zeroWnd && seg.Len == 1 && seg.Seq == snd.nxt:
 			n |= NoteZeroWindowProbe
 		case data && atMost(end, snd.nxt) && !(f.Has(decode.SYN) && !snd.sentSYN) && !(f.Has(decode.SYN) && seg.Seq != snd.iss):
-			if snd.holed() && seg.Time.Sub(snd.sent) < max(outOfOrderWithin, snd.least) {
+			if snd.holed() && seg.Time.Sub(snd.Sent()) < max(outOfOrderWithin, snd.least()) {
 				n |= NoteOutOfOrder
 			} else {
 				n |= NoteRetransmission
@@ -111,22 +111,24 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 	if seg.Len > 0 && snd.edgeKnown && end == snd.edge && n&NoteRetransmission == 0 {
 		n |= NoteWindowFull
 	}
-	c.trail(snd, seg, n)
+	c.trail(snd, rcv, seg, n)
 	return n
 }
 
 // trail keeps what later segments are compared with: how often in a row the end
 // sent the same, and the octets whose acknowledgment measures a round trip.
-func (c *Conn) trail(snd *End, seg *decode.Segment, n Notes) {
+func (c *Conn) trail(snd, rcv *End, seg *decode.Segment, n Notes) {
 	snd.keptAlive = n&NoteKeepAlive != 0
 	switch again := n & (NoteRetransmission | NoteKeepAlive | NoteZeroWindowProbe); {
 	case again != 0:
-		snd.streak.n++
-		snd.streak.gap = seg.Time.Sub(snd.sent)
-		snd.probing, snd.probe, snd.probeEnd = false, 0, 0
+		if snd.streak.n++; snd.streak.n == 1 {
+			snd.streak.from = snd.Sent()
+		}
+		snd.streak.gap = seg.Time.Sub(snd.Sent())
+		rcv.probe.on = false
 	case seg.Len > 0 || seg.Flags.Any(decode.SYN|decode.FIN):
-		if !snd.probing {
-			snd.probing, snd.probe, snd.probeEnd = true, seg.Time, seg.End()
+		if p := &rcv.probe; rcv.rtt == 0 && !p.on && c.RoleBasis != BySYN {
+			p.on, p.at, p.end = true, seg.Time, seg.End()
 		}
 	}
 }

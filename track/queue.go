@@ -17,7 +17,7 @@ func (q *queue) push(c *Conn) {
 		q.head = 0
 	}
 	c.queued = true
-	c.place = q.base + len(q.items)
+	c.place = uint32(q.base + len(q.items))
 	q.items = append(q.items, c.ref)
 }
 
@@ -35,12 +35,9 @@ func (q *queue) front() (ref, bool) {
 	return q.items[q.head], true
 }
 
-// move tells the queue where c, which must be in it, is kept now.
-func (q *queue) move(c *Conn) { q.items[c.place-q.base] = c.ref }
-
 // remove takes c out; it must be in.
 func (q *queue) remove(c *Conn) {
 	c.queued = false
-	q.items[c.place-q.base] = noRef
+	q.items[int(c.place-uint32(q.base))] = noRef
 	c.place = 0
 }

@@ -31,7 +31,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		return
 	}
 	if i := snd.last(rcvAckOfFIN); snd.state == FinWait2 && i >= 0 && seg.Seq == snd.fin.seq &&
-		snd.underWay(seg, snd.hist[i].Time) {
+		snd.underWay(seg, snd.when(i)) {
 		// Numbered with its own FIN, it was sent before the FIN's ACK arrived.
 		c.withdraw(snd, i, seg)
 	}
@@ -104,27 +104,27 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 	cl, sv := c.Client(), c.Server()
 	c.rst = Reset{
 		Time: seg.Time, Frame: seg.Frame, By: c.Role(snd), ACK: f.Has(decode.ACK),
-		Idle:  seg.Time.Sub(max(snd.sent, rcv.sent)),
+		Idle:  seg.Time.Sub(max(snd.Sent(), rcv.Sent())),
 		State: [2]State{cl.State(), sv.State()},
 
 		Marks:     c.marks(snd, rcv, seg),
 		Stateless: snd.state == Listen || snd.state == Closed && !snd.sentSYN,
 		Unacked:   [2]uint32{cl.Unacked(), sv.Unacked()},
-		Data:      [2]capture.Time{cl.data, sv.data},
-		DataFrame: [2]uint64{cl.dataFrame, sv.dataFrame},
+		Data:      [2]capture.Time{cl.Data(), sv.Data()},
+		DataFrame: [2]uint64{cl.DataFrame(), sv.DataFrame()},
 	}
 	r := &c.rst
-	if snd.sentFrame == 0 && rcv.sentFrame == 0 {
+	if !snd.sent && !rcv.sent {
 		r.Idle = 0 // it is the first segment
 	}
 	until := seg.Time
-	if rcv.sentFrame > snd.sentFrame {
-		r.Asked, r.Probe, until = rcv.sentFrame, rcv.keptAlive, rcv.sent
-		if rcv.probing && rcv.probe < until {
-			until = rcv.probe // the first of several
+	if rcv.SentFrame() > snd.SentFrame() {
+		r.Asked, r.Probe, until = rcv.SentFrame(), rcv.keptAlive, rcv.Sent()
+		if s := &rcv.streak; s.n > 0 && s.from < until {
+			until = s.from // the first of several
 		}
 	}
-	if snd.sentFrame != 0 {
-		r.Quiet = max(until.Sub(snd.sent), 0)
+	if snd.sent {
+		r.Quiet = max(until.Sub(snd.Sent()), 0)
 	}
 }

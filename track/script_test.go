@@ -134,7 +134,7 @@ func (p *player) write(st *script.Step) {
 // ends returns A's and B's end.
 func (p *player) ends(c *Conn) [2]*End {
 	a, b := c.Client(), c.Server()
-	if a.addr != decode.Addr(p.s.A.Addr().As16()) || a.port != p.s.A.Port() {
+	if a.Addr() != decode.Addr(p.s.A.Addr().As16()) || a.Port() != p.s.A.Port() {
 		a, b = b, a
 	}
 	return [2]*End{a, b}
@@ -196,7 +196,7 @@ func (p *player) end(c *Conn) []string {
 	for _, n := range []struct {
 		count int
 		of    string
-	}{{c.withdrawn, "withdrawn"}, {c.gaps, "gaps"}, {c.duplicates, "duplicates"}} {
+	}{{c.withdrawn, "withdrawn"}, {int(c.gaps), "gaps"}, {int(c.duplicates), "duplicates"}} {
 		if n.count > 0 {
 			facts = append(facts, fmt.Sprint(n.count, " ", n.of))
 		}

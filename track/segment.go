@@ -28,7 +28,7 @@ func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 	default:
 		c.ordinary(snd, rcv, seg)
 	}
-	snd.sent, snd.sentFrame = seg.Time, seg.Frame
+	snd.noteSent(seg.Time, seg.Frame)
 	// An end whose checksums are all wrong had them finished, or its addresses
 	// changed, after the capture point: its segments count, but for a RST, which a
 	// forger gains most by. One wrong checksum among right ones is damage or a
@@ -127,7 +127,7 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		}
 		snd.beginSYN(seg)
 		snd.take(sndSYNACK, sent(seg))
-		snd.measure(rcv.lastSYN, rcv.syns > 0, seg)
+		snd.measure(rcv, seg)
 		c.fastOpen = c.fastOpen && after(seg.Ack, rcv.iss+1)
 	case snd.state == SynSent: // simultaneous open
 		snd.take(sndSYNACK, sent(seg))
@@ -157,8 +157,8 @@ func (c *Conn) unlearn(server, client *End, seg *decode.Segment) {
 		*End
 		to State
 	}{{server, server.initial}, {client, SynSent}} {
-		for len(e.hist) > 0 && e.state != e.to {
-			c.withdraw(e.End, len(e.hist)-1, seg)
+		for e.n > 0 && e.state != e.to {
+			c.withdraw(e.End, int(e.n)-1, seg)
 		}
 	}
 	server.fin, server.nxtKnown, server.unaKnown, client.ackedFIN = fin{}, false, false, false
@@ -186,8 +186,8 @@ func (c *Conn) repeatedSYNACK(snd *End, seg *decode.Segment) {
 	}
 	c.contradict(snd, seg)
 	i := snd.last(rcvAckOfSYN)
-	if i < 0 || i != len(snd.hist)-1 || snd.acted || snd.hist[i].Basis != Received ||
-		snd.underWay(seg, snd.hist[i].Time) {
+	if i < 0 || i != int(snd.n)-1 || snd.acted || snd.moves[i].basis() != Received ||
+		snd.underWay(seg, snd.when(i)) {
 		return
 	}
 	c.withdraw(snd, i, seg)
@@ -195,13 +195,14 @@ func (c *Conn) repeatedSYNACK(snd *End, seg *decode.Segment) {
 }
 
 // unheard reports whether the end is presumed to be in s, having made no move.
-func (e *End) unheard(s State) bool { return e.state == s && len(e.hist) == 0 }
+func (e *End) unheard(s State) bool { return e.state == s && e.n == 0 }
 
 // measure takes the end's round trip from its answer in the handshake.
-func (e *End) measure(asked capture.Time, ok bool, seg *decode.Segment) {
-	if d := seg.Time.Sub(asked); ok && e.rtt == 0 && d >= 0 {
-		e.rtt = max(d, 1)
-		e.sample(e.rtt)
+func (e *End) measure(asker *End, seg *decode.Segment) {
+	if _, asked := asker.SYNs(); asker.syns > 0 && e.rtt == 0 && seg.Time >= asked {
+		const unit = capture.Time(time.Microsecond)
+		e.rtt = uint32(min(max((seg.Time-asked+unit-1)/unit, 1), 1<<32-1))
+		e.probe = probe{}
 	}
 }
 
@@ -283,7 +284,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	}
 	octets := snd.nxtKnown && end == snd.nxt && !snd.jumped // sent already: a FIN has none of their numbers
 	c.advance(snd, rcv, seg)
-	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent) || seg.Time.Sub(snd.sent) >= pawsExpiry) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
+	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent) || seg.Time.Sub(snd.Sent()) >= pawsExpiry) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
 		snd.tsRecent, snd.knownTS = seg.TSVal, true
 	}
 	if f.Has(decode.FIN) && !snd.fin.counts && (!octets || snd.fin.waits) {
@@ -343,20 +344,25 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	rcv.raise(ack)
 	if !rcv.unaKnown || after(ack, rcv.una) {
 		if rcv.packets == 0 {
-			snd.rise.one, snd.rise.by = rcv.unaKnown && ack == rcv.una+1, received(seg)
+			snd.rise = rise{}
+			if rcv.unaKnown && ack == rcv.una+1 {
+				snd.rise = rise{true, received(seg)}
+			}
 		}
 		if snd.state == FinWait2 && rcv.unaKnown && ack-rcv.una > 1 {
 			snd.lateAcked = true
 		}
 		rcv.una, rcv.unaKnown = ack, true
-		rcv.streak.n, rcv.streak.gap = 0, 0
+		rcv.streak = streak{}
 		if rcv.fin.counts && after(ack, rcv.fin.seq) {
-			snd.rise.one = false
+			snd.rise = rise{}
 		}
 	}
-	if rcv.probing && !before(ack, rcv.probeEnd) {
-		snd.sample(seg.Time.Sub(rcv.probe))
-		rcv.probing, rcv.probe, rcv.probeEnd = false, 0, 0
+	if p := &snd.probe; p.on && !before(ack, p.end) {
+		if d := seg.Time.Sub(p.at); d > 0 && (p.least == 0 || d < p.least) {
+			p.least = d
+		}
+		p.on = false
 	}
 	snd.acks = true
 	c.passHoles(rcv)
@@ -392,10 +398,13 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	}
 }
 
-func (e *End) sample(d time.Duration) {
-	if d > 0 && (e.least == 0 || d < e.least) {
-		e.least = d
+// least returns the shortest round trip from the capture point to the end and
+// back that was measured, 0 if none was.
+func (e *End) least() time.Duration {
+	if e.rtt > 0 {
+		return e.measured()
 	}
+	return e.probe.least
 }
 
 // prove notes what the end's own segment proves about the handshake: a client's
@@ -403,8 +412,8 @@ func (e *End) sample(d time.Duration) {
 // its SYN was acknowledged, the first two even where that was not captured.
 func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
 	if snd == c.Client() && !c.acked && rcv.issKnown && after(seg.Ack, rcv.iss) {
-		c.acked, c.ackedAt = true, seg.Time
-		snd.measure(rcv.lastSYN, rcv.syns > 0, seg)
+		c.acked, c.ackedAt = true, c.moment(seg.Time, seg.Frame)
+		snd.measure(rcv, seg)
 	}
 	if snd.state == SynReceived && !c.fastOpen &&
 		(seg.Len > 0 || seg.Flags.Has(decode.FIN) || rcv.issKnown && after(seg.Ack, rcv.iss+1)) {

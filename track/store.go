@@ -1,6 +1,7 @@
 package track
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
@@ -10,71 +11,181 @@ import (
 	"tcplife/track/flowtable"
 )
 
-// A store keeps connections between segments, each in the smallest size that it
-// fits (see smallConn), and finds the newest incarnation of a key.
+// A store keeps connections between segments, and finds the newest incarnation of
+// a key.
 //
-// A connection that is looked at is a Conn: the very one, if it is kept whole, or
-// else the store's scratch one, unpacked. There is one scratch Conn, so that only
-// one small connection can be looked at at a time; what is needed beyond that is
-// made whole first.
+// A connection that is looked at is a Conn: its own, if it has one, or else the
+// store's scratch one, around its record. There is one scratch Conn, so that only
+// one connection without its own can be looked at at a time; what is needed
+// beyond that is given its own first.
 type store struct {
-	table  flowtable.Table
-	seed   [2]uint64
-	whole  []*Conn // by number; nil where free
-	free   []uint32
-	spare  []*Conn // to be used again
-	smalls flowtable.Arena[smallConn]
-	lones  flowtable.Arena[loneSYN]
+	table   flowtable.Table
+	seed    [2]uint64
+	records flowtable.Arena[record]
+	lones   flowtable.Arena[loneSYN]
+	pairs   flowtable.Arena[[2]decode.Addr] // of IPv6
+	conns   []*Conn                         // by record.kept - 1; nil where free
+	free    []uint32                        // in conns
+	spare   []*Conn                         // to be used again
 
 	scratch *Conn
-	hands   [3]int    // where eviction goes on, by size
-	small   smallConn // a place to pack into
+	blank   record // for a lone SYN that is looked at
+	hands   [3]int // where eviction goes on, of each kind
 }
 
-// A ref says where a connection is kept: its size in the upper two bits, its
-// number there below.
+// A ref says where a connection is kept: the number of its record, or with
+// loneRef of its loneSYN.
 type ref uint32
 
 const (
-	wholeRef ref = iota << 30
-	smallRef
-	loneRef
-	noRef ref = 1<<32 - 1 // not kept yet
-
-	refNumber = 1<<30 - 1
+	loneRef ref = 1 << 31
+	noRef   ref = 1<<32 - 1
 )
 
 func newStore() store {
 	return store{seed: [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1}, scratch: newConn()}
 }
 
-// newConn returns an empty Conn with room for the moves of a common life.
 func newConn() *Conn {
-	c := &Conn{ref: noRef}
+	c := new(Conn)
 	for i := range c.ends {
-		c.ends[i].hist = make([]Transition, 0, maxSmallMoves+1)
+		c.ends[i].c, c.ends[i].i = c, uint8(i)
 	}
 	return c
 }
 
-// recycle makes c empty, but for memory it holds.
-func (c *Conn) recycle() {
-	h0, h1 := c.ends[0].hist[:0], c.ends[1].hist[:0]
-	held, holes, withdrawals, candidates, answer := c.held[:0], c.holes[:0], c.withdrawals[:0], c.candidates[:0], c.answer[:0]
-	refuted, blind := c.refuted[:0], c.blind[:0]
-	*c = Conn{}
-	c.ref = noRef
-	c.ends[0].hist, c.ends[1].hist = h0, h1
-	c.held, c.holes, c.withdrawals, c.candidates, c.answer = held, holes, withdrawals, candidates, answer
-	c.refuted, c.blind = refuted, blind
+// attach makes c the connection whose record is r, kept at ref.
+func (c *Conn) attach(r *record, at ref, k *key, hash uint32) {
+	c.record, c.ref, c.key, c.hash = r, at, *k, hash
+	c.ends[0].endRecord, c.ends[1].endRecord = &r.ends[0], &r.ends[1]
+	c.EndReason = 0
 }
 
-// A key names a pair of addresses and ports, the lower first, in one
-// encapsulation.
-type key struct {
-	a, b    decode.Addr
-	ap, bp  uint16
-	context uint32
+// recycle makes c empty, but for memory that it holds.
+func (c *Conn) recycle() {
+	more, held, holes, withdrawals, candidates, answer := c.more[:0], c.held[:0], c.holes[:0], c.withdrawals[:0], c.candidates[:0], c.answer[:0]
+	refuted, blind := c.refuted[:0], c.blind[:0]
+	c.rareConn = rareConn{refuted: refuted, blind: blind, more: more, held: held, holes: holes, withdrawals: withdrawals, candidates: candidates, answer: answer}
+	for i := range c.ends {
+		e := &c.ends[i]
+		e.rareEnd, e.endRecord = rareEnd{}, nil
+	}
+	c.record, c.ref = nil, noRef
+}
+
+// newConn returns a connection with a record of its own, both empty, for the key.
+// It is not in the table.
+func (s *store) newConn(k key, hash uint32) *Conn {
+	c := s.scratch
+	n := s.records.New()
+	r := s.records.At(n)
+	c.attach(r, ref(n), &k, hash)
+	r.short = shortKey{ap: k.ap, bp: k.bp, context: k.context}
+	a, ok := v4(&k.a)
+	b, ok2 := v4(&k.b)
+	if ok && ok2 {
+		r.short.a, r.short.b = a, b
+	} else {
+		r.v6 = true
+		r.short.a = s.pairs.New()
+		*s.pairs.At(r.short.a) = [2]decode.Addr{k.a, k.b}
+	}
+	return c
+}
+
+// key returns the key of a record.
+func (s *store) key(r *record) key {
+	k := key{ap: r.short.ap, bp: r.short.bp, context: r.short.context}
+	if r.v6 {
+		p := s.pairs.At(r.short.a)
+		k.a, k.b = p[0], p[1]
+	} else {
+		k.a, k.b = v4Mapped(r.short.a), v4Mapped(r.short.b)
+	}
+	return k
+}
+
+// load returns the connection whose record is at r.
+func (s *store) load(r ref, k *key, hash uint32) *Conn {
+	rec := s.records.At(uint32(r))
+	if rec.kept != 0 {
+		return s.conns[rec.kept-1]
+	}
+	s.scratch.attach(rec, r, k, hash)
+	return s.scratch
+}
+
+// conn returns the Conn that the connection at r has of its own, or nil.
+func (s *store) conn(r ref) *Conn {
+	if n := s.records.At(uint32(r)).kept; n != 0 {
+		return s.conns[n-1]
+	}
+	return nil
+}
+
+// save gives c a Conn of its own if it needs one, and takes it away if not.
+func (s *store) save(c *Conn) {
+	switch plain := c.plain(); {
+	case !plain:
+		s.keep(c)
+	case c != s.scratch:
+		s.unkeep(c)
+	}
+}
+
+// keep makes c, if it is the scratch Conn, the connection's own.
+func (s *store) keep(c *Conn) {
+	if c.kept != 0 {
+		return
+	}
+	if n := len(s.free); n > 0 {
+		c.kept = s.free[n-1] + 1
+		s.free = s.free[:n-1]
+		s.conns[c.kept-1] = c
+	} else {
+		s.conns = append(s.conns, c)
+		c.kept = uint32(len(s.conns))
+	}
+	if n := len(s.spare); n > 0 {
+		s.scratch = s.spare[n-1]
+		s.spare = s.spare[:n-1]
+	} else {
+		s.scratch = newConn()
+	}
+}
+
+// maxSpare bounds the empty Conns that are held ready.
+const maxSpare = 1 << 10
+
+// unkeep frees the connection's own Conn, c.
+func (s *store) unkeep(c *Conn) {
+	n := c.kept - 1
+	c.kept = 0
+	s.conns[n] = nil
+	s.free = append(s.free, n)
+	c.recycle()
+	if len(s.spare) < maxSpare {
+		s.spare = append(s.spare, c)
+	}
+}
+
+// drop forgets c. It does not look at the table.
+func (s *store) drop(c *Conn) {
+	if c.ref&loneRef != 0 {
+		s.lones.Free(uint32(c.ref &^ loneRef))
+		c.recycle()
+		return
+	}
+	r := c.ref
+	if c.v6 {
+		s.pairs.Free(c.short.a)
+	}
+	if c.kept != 0 {
+		s.unkeep(c)
+	} else {
+		c.recycle()
+	}
+	s.records.Free(uint32(r))
 }
 
 func makeKey(src, dst *decode.Addr, sp, dp uint16, context uint32) key {
@@ -113,100 +224,50 @@ func (s *store) find(k *key, hash uint32) (ref, bool) {
 }
 
 func (s *store) has(r ref, k *key) bool {
-	switch n := uint32(r & refNumber); r &^ refNumber {
-	case smallRef:
-		return s.smalls.At(n).key == *k
-	case loneRef:
-		l := s.lones.At(n)
-		src, dst := v4Mapped(l.src), v4Mapped(l.dst)
-		return makeKey(&src, &dst, l.sp, l.dp, 0) == *k
-	default:
-		return s.whole[n].key == *k
+	if r&loneRef != 0 {
+		return k.is(s.lones.At(uint32(r &^ loneRef)).key())
 	}
+	rec := s.records.At(uint32(r))
+	if rec.v6 {
+		p := s.pairs.At(rec.short.a)
+		return rec.short.ap == k.ap && rec.short.bp == k.bp && rec.short.context == k.context && p[0] == k.a && p[1] == k.b
+	}
+	return k.is(rec.short)
 }
 
-// at returns the whole connection at r, or nil if it is kept small.
-func (s *store) at(r ref) *Conn {
-	if r&^refNumber == wholeRef {
-		return s.whole[r]
-	}
-	return nil
+// is reports whether k is the IPv4 key s.
+func (k *key) is(s shortKey) bool {
+	return s.ap == k.ap && s.bp == k.bp && s.context == k.context &&
+		be64(k.a[8:]) == v4Prefix|uint64(s.a) && be64(k.b[8:]) == v4Prefix|uint64(s.b) && be64(k.a[:8])|be64(k.b[:8]) == 0
 }
 
-// addWhole keeps c as it is, under a number of its own.
-func (s *store) addWhole(c *Conn) {
-	if n := len(s.free); n > 0 {
-		c.ref = ref(s.free[n-1])
-		s.free = s.free[:n-1]
-		s.whole[c.ref] = c
-		return
-	}
-	c.ref = ref(len(s.whole))
-	s.whole = append(s.whole, c)
-}
-
-// newWhole returns an empty Conn that is not the scratch one.
-func (s *store) newWhole() *Conn {
-	if n := len(s.spare); n > 0 {
-		c := s.spare[n-1]
-		s.spare = s.spare[:n-1]
-		return c
-	}
-	return newConn()
-}
-
-// maxSpare bounds the empty whole connections that are held ready.
-const maxSpare = 1 << 10
-
-// drop frees the place where r is kept, not its entry in the table.
-func (s *store) drop(r ref) {
-	switch n := uint32(r & refNumber); r &^ refNumber {
-	case smallRef:
-		s.smalls.Free(n)
-	case loneRef:
-		s.lones.Free(n)
-	default:
-		c := s.whole[n]
-		s.whole[n] = nil
-		s.free = append(s.free, n)
-		if len(s.spare) < maxSpare {
-			c.recycle()
-			s.spare = append(s.spare, c)
-		}
-	}
-}
+// v4Prefix is the middle of an IPv4-mapped address.
+const v4Prefix = 0xffff << 32
 
 // all returns where every connection is kept, in order of ID.
 func (s *store) all() []ref {
-	type entry struct {
-		id uint64
-		r  ref
-	}
-	var l []entry
+	refs := make([]ref, 0, s.lones.Len()+s.records.Len())
 	for i := range s.lones.Cap() {
-		if n := uint32(i); s.lones.At(n).id != 0 {
-			l = append(l, entry{s.lones.At(n).id, loneRef | ref(n)})
+		if s.lones.At(uint32(i)).id != 0 {
+			refs = append(refs, loneRef|ref(i))
 		}
 	}
-	for i := range s.smalls.Cap() {
-		if n := uint32(i); s.smalls.At(n).id != 0 {
-			l = append(l, entry{s.smalls.At(n).id, smallRef | ref(n)})
+	lones := len(refs)
+	for i := range s.records.Cap() {
+		if s.records.At(uint32(i)).used {
+			refs = append(refs, ref(i))
 		}
 	}
-	for i, c := range s.whole {
-		if c != nil {
-			l = append(l, entry{c.ID, ref(i)})
-		}
-	}
-	slices.SortFunc(l, func(a, b entry) int {
-		if a.id < b.id {
-			return -1
-		}
-		return 1
-	})
-	refs := make([]ref, len(l))
-	for i := range l {
-		refs[i] = l[i].r
+	byID := func(a, b ref) int { return cmp.Compare(s.id(a), s.id(b)) }
+	if lones > 0 && lones < len(refs) || !slices.IsSortedFunc(refs, byID) {
+		slices.SortFunc(refs, byID)
 	}
 	return refs
+}
+
+func (s *store) id(r ref) uint64 {
+	if r&loneRef != 0 {
+		return s.lones.At(uint32(r &^ loneRef)).id
+	}
+	return s.records.At(uint32(r)).ID
 }

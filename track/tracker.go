@@ -93,7 +93,7 @@ func (t *Tracker) Tick(now capture.Time, frame uint64) {
 	t.clock = now
 	for {
 		r, ok := t.over.front()
-		if !ok || now.Sub(t.overAt(r)) < t.timeWait {
+		if !ok || now.Sub(t.store.records.At(uint32(r)).over) < t.timeWait {
 			return
 		}
 		c := t.load(r)
@@ -107,17 +107,8 @@ func (t *Tracker) Tick(now capture.Time, frame uint64) {
 			t.finish(c)
 			continue
 		}
-		t.save(c, nil)
+		t.store.save(c)
 	}
-}
-
-// overAt returns when the connection at r was over.
-func (t *Tracker) overAt(r ref) capture.Time {
-	if c := t.store.at(r); c != nil {
-		return c.over
-	}
-	s := t.store.smalls.At(uint32(r & refNumber))
-	return s.over.after(s.start)
 }
 
 // Segment takes the next segment.
@@ -136,18 +127,21 @@ func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
 		}
 		t.makeRoom()
 		t.lastID++
-		c := t.store.scratch
-		c.recycle()
-		c.open(*k, hash, t.lastID, seg)
+		if t.Observe == nil && t.store.addLone(seg, t.lastID, hash) {
+			return
+		}
+		c := t.store.newConn(*k, hash)
+		t.store.table.Insert(hash, uint32(c.ref))
+		c.open(t.lastID, seg)
 		t.count(c, seg)
-		t.save(c, seg)
+		t.store.save(c)
 		return
 	}
-	c := t.load(r)
+	c := t.grow(r, k, hash)
 	if mirrored {
 		c.duplicates++
 		t.observe(c, seg, NoteMirrored)
-		t.save(c, nil)
+		t.store.save(c)
 		return
 	}
 	for o := c; o != nil; o = o.older {
@@ -158,104 +152,57 @@ func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
 		t.count(to, seg)
 	}
 	// What was looked at: the connection that was the newest, and the newest now.
-	if c.key == *k && c.ref != noRef {
-		t.save(c, nil)
+	if c.record != nil && c.key == *k {
+		t.store.save(c)
 	}
 	if to != nil && to != c && to.key == *k {
-		t.save(to, nil)
+		t.store.save(to)
 	}
 }
 
-// load returns the connection at r, to be saved again before another one is
-// loaded.
-func (t *Tracker) load(r ref) *Conn {
-	if c := t.store.at(r); c != nil {
-		return c
+// grow returns the connection at r, which is about to get another segment: a lone
+// SYN becomes a connection with a record.
+func (t *Tracker) grow(r ref, k *key, hash uint32) *Conn {
+	if r&loneRef == 0 {
+		return t.store.load(r, k, hash)
 	}
-	c := t.store.scratch
-	c.recycle()
-	if n := uint32(r & refNumber); r&^refNumber == smallRef {
-		t.store.smalls.At(n).unpack(c)
-	} else {
-		l := t.store.lones.At(n)
-		seg := l.segment()
-		k := makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, 0)
-		c.open(k, t.store.hash(&k), l.id, &seg)
-		snd, rcv := c.direction(&seg)
-		c.captured = 1
-		c.tally(snd, rcv, &seg)
-		c.segment(snd, rcv, &seg)
-	}
-	c.ref = r
+	n := uint32(r &^ loneRef)
+	lone := *t.store.lones.At(n)
+	t.store.lones.Free(n)
+	c := t.store.newConn(*k, hash)
+	t.store.table.Replace(hash, uint32(r), uint32(c.ref))
+	lone.replay(c)
 	return c
 }
 
-// save keeps c, the newest incarnation of its key or an older one, in the
-// smallest size that it fits. seg is the one segment that c has if it has just
-// been opened, or nil.
-func (t *Tracker) save(c *Conn, seg *decode.Segment) {
-	s, was := &t.store, c.ref
-	if c.succeeded {
-		return // kept whole, and not in the table
+// load returns the connection at r. If it has no Conn of its own, it is valid
+// until another one is loaded, and if it was changed it must be saved before that.
+func (t *Tracker) load(r ref) *Conn {
+	s := &t.store
+	if r&loneRef == 0 {
+		k := s.key(s.records.At(uint32(r)))
+		return s.load(r, &k, s.hash(&k))
 	}
-	var lone loneSYN
-	if seg != nil && lone.pack(c, seg) {
-		n := s.lones.New()
-		*s.lones.At(n) = lone
-		c.ref = loneRef | ref(n)
-		s.table.Insert(c.hash, uint32(c.ref))
-		return
-	}
-	if was != noRef && was&^refNumber == smallRef {
-		if s.smalls.At(uint32(was & refNumber)).pack(c) {
-			return
-		}
-	} else if s.small.pack(c) {
-		n := s.smalls.New()
-		*s.smalls.At(n) = s.small
-		t.moved(c, was, smallRef|ref(n))
-		return
-	}
-	if c == s.scratch {
-		t.makeWhole(c)
-	}
-}
-
-// makeWhole makes c, the scratch connection, a whole one and returns that.
-func (t *Tracker) makeWhole(c *Conn) *Conn {
-	w := t.store.newWhole()
-	*c, *w = *w, *c
-	was := w.ref
-	c.ref = noRef
-	t.store.addWhole(w)
-	t.moved(w, was, w.ref)
-	return w
-}
-
-// moved tells the table and the queue that c, kept at was before, is kept at to.
-func (t *Tracker) moved(c *Conn, was, to ref) {
-	if was == noRef {
-		t.store.table.Insert(c.hash, uint32(to))
-	} else if was != to {
-		t.store.table.Replace(c.hash, uint32(was), uint32(to))
-	}
-	c.ref = to
-	if c.queued {
-		t.over.move(c)
-	}
-	if was != noRef && was != to {
-		t.store.drop(was) // last: c is empty after it, if it was whole
-	}
+	lone := s.lones.At(uint32(r &^ loneRef))
+	seg := lone.segment()
+	k := makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, 0)
+	c := s.scratch
+	s.blank = record{short: lone.key()}
+	c.attach(&s.blank, r, &k, s.hash(&k))
+	lone.replay(c)
+	return c
 }
 
 // count lets seg count in c.
 func (t *Tracker) count(c *Conn, seg *decode.Segment) {
 	snd, rcv := c.direction(seg)
-	c.notes, c.order, c.at = 0, c.captured, seg.Time
-	c.captured++
+	c.notes, c.order, c.now = 0, c.ends[0].packets+c.ends[1].packets, seg.Time
 	c.reused = false // it goes on, whatever was opened after it
 	c.tally(snd, rcv, seg)
 	c.segment(snd, rcv, seg)
+	if seg.Flags.Has(decode.SYN) {
+		snd.noteSYN(seg.Time)
+	}
 	t.settle(c)
 	t.observe(c, seg, c.notes)
 }
@@ -268,8 +215,8 @@ func (t *Tracker) observe(c *Conn, seg *decode.Segment, n Notes) {
 
 // direction returns the sender and the receiver of seg.
 func (c *Conn) direction(seg *decode.Segment) (snd, rcv *End) {
-	if e := &c.ends[0]; e.addr == seg.Src && e.port == seg.SrcPort {
-		return e, &c.ends[1]
+	if first := seg.SrcPort == c.key.ap && seg.Src == c.key.a; first != c.swapped {
+		return &c.ends[0], &c.ends[1]
 	}
 	return &c.ends[1], &c.ends[0]
 }
@@ -284,14 +231,10 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 		snd.retransmits++
 	}
 	if seg.Len > 0 && c.notes&NoteKeepAlive == 0 {
-		snd.data, snd.dataFrame = seg.Time, seg.Frame
+		snd.noteData(seg.Time, seg.Frame)
 	}
 	f := seg.Flags
 	if f.Has(decode.SYN) {
-		if snd.syns == 0 {
-			snd.firstSYN = seg.Time
-		}
-		snd.lastSYN = seg.Time
 		snd.syns++
 	}
 	if f.Has(decode.FIN) {
@@ -313,17 +256,14 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 	if seg.Len > 0 {
 		c.completeness |= SawData
 	}
-	c.last, c.end = seg.Frame, max(c.end, seg.Time)
 	c.collect(snd, rcv, seg)
 }
 
 // open makes c, which must be empty, a connection with its first segment, which is
 // yet to be counted.
-func (c *Conn) open(k key, hash uint32, id uint64, seg *decode.Segment) {
-	c.ID, c.key, c.hash, c.context, c.stream = id, k, hash, seg.Context, seg.Stream
-	c.First, c.last, c.Start, c.end = seg.Frame, seg.Frame, seg.Time, seg.Time
-	c.ends[0].addr, c.ends[0].port = seg.Src, seg.SrcPort
-	c.ends[1].addr, c.ends[1].port = seg.Dst, seg.DstPort
+func (c *Conn) open(id uint64, seg *decode.Segment) {
+	c.ID, c.First, c.Start, c.stream, c.used = id, seg.Frame, seg.Time, seg.Stream, true
+	c.swapped = seg.SrcPort != c.key.ap || seg.Src != c.key.a
 	c.assignRoles(seg)
 }
 
@@ -382,7 +322,7 @@ func (t *Tracker) settle(c *Conn) {
 	}
 	for i := range c.ends {
 		if e := &c.ends[i]; e.State() == TimeWait {
-			if e.timeWait == c.at {
+			if e.timeWait == c.now {
 				e.timeWait = t.clock // by which it ends
 			}
 			c.over = max(c.over, e.timeWait)
@@ -450,7 +390,7 @@ func (t *Tracker) report(c *Conn) {
 	switch {
 	case c.succeeded:
 		r, _ := t.store.find(&c.key, c.hash)
-		n := t.store.at(r) // whole, since it has older ones
+		n := t.store.conn(r) // which it has, because of the older ones
 		for n.older != c {
 			n = n.older
 		}
@@ -461,7 +401,7 @@ func (t *Tracker) report(c *Conn) {
 	default:
 		t.store.table.Remove(c.hash, uint32(c.ref))
 	}
-	t.store.drop(c.ref)
+	t.store.drop(c)
 }
 
 // Each calls f with every connection whose record is still open, in order of ID,
@@ -478,8 +418,8 @@ func (t *Tracker) Each(f func(*Conn)) {
 // handed to Done, in order of ID. Another one may begin then, later in time.
 func (t *Tracker) Finish() {
 	t.Flush()
-	for i := 0; i < len(t.store.whole); i++ {
-		if c := t.store.whole[i]; c != nil {
+	for i := 0; i < len(t.store.conns); i++ {
+		if c := t.store.conns[i]; c != nil {
 			t.conclude(c)
 		}
 	}

@@ -72,10 +72,12 @@ func received(seg *decode.Segment) cause { return cause{seg.Time, seg.Frame, Rec
 // whether one did.
 func (e *End) take(m move, by cause) bool {
 	s := next[e.state][m]
-	if s == 0 {
+	if s == 0 || e.n == maxMoves {
 		return false
 	}
-	e.hist = append(e.hist, Transition{From: e.state, To: s, Basis: by.basis, Time: by.time, Frame: by.frame, move: m})
+	at := e.c.moment(by.time, by.frame)
+	e.moves[e.n] = moved{uint8(m) | uint8(by.basis)<<4, at}
+	e.n++
 	e.state = s
 	if s == TimeWait {
 		e.timeWait = by.time
@@ -85,8 +87,8 @@ func (e *End) take(m move, by cause) bool {
 
 // last returns the index of the end's last move m, or -1.
 func (e *End) last(m move) int {
-	for i := len(e.hist) - 1; i >= 0; i-- {
-		if e.hist[i].move == m {
+	for i := int(e.n) - 1; i >= 0; i-- {
+		if e.moves[i].move() == m {
 			return i
 		}
 	}
@@ -97,12 +99,19 @@ func (e *End) last(m move) int {
 // after it are made again from the state before it, those that still have an
 // arrow.
 func (c *Conn) withdraw(e *End, i int, seg *decode.Segment) {
-	c.noteWithdrawn(e.hist[i], seg)
-	later := e.hist[i+1:]
-	e.state, e.hist = e.hist[i].From, e.hist[:i]
-	for _, t := range later {
-		if e.take(t.move, cause{t.Time, t.Frame, t.Basis}) {
-			e.hist[len(e.hist)-1].beyond = t.beyond
+	c.noteWithdrawn(e.move(i), seg)
+	if i == 0 && e.syns > 0 && !e.times.set {
+		e.times.first, e.times.last = e.SYNs()
+		e.times.set = true
+	}
+	moves := e.moves
+	again := moves[i+1 : e.n]
+	e.state, e.n = e.stateBefore(i), uint8(i)
+	for _, m := range again {
+		if s := next[e.state][m.move()]; s != 0 {
+			e.moves[e.n] = m
+			e.n++
+			e.state = s
 		}
 	}
 }
@@ -146,7 +155,9 @@ func (c *Conn) step(snd, rcv *End, seg *decode.Segment) {
 // turns out to live.
 func (c *Conn) presume(e *End, m move, seg *decode.Segment) {
 	if e.take(m, received(seg)) {
-		e.hist[len(e.hist)-1].beyond = e.cover.on && c.order > e.cover.order
+		if e.cover.on && c.order > e.cover.order {
+			e.moves[e.n-1].how |= 1 << 6
+		}
 	}
 }
 
@@ -173,9 +184,9 @@ func (c *Conn) finAhead(snd *End, seg *decode.Segment) bool {
 // its SYN is acknowledged: a FIN within a round trip of that ACK left before the
 // ACK arrived (RFC 7413 §4.2.2).
 func (c *Conn) takeFIN(snd *End, seg *decode.Segment) {
-	if i := snd.last(rcvAckOfSYN); c.fastOpen && snd.state == Established && i >= 0 && i == len(snd.hist)-1 &&
-		snd.hist[i].Basis == Received && seg.Time.Sub(snd.hist[i].Time) < cmp.Or(snd.rtt, roundTripUnmeasured) {
+	if i := snd.last(rcvAckOfSYN); c.fastOpen && snd.state == Established && i >= 0 && i == int(snd.n)-1 &&
+		snd.moves[i].basis() == Received && seg.Time.Sub(snd.when(i)) < cmp.Or(snd.measured(), roundTripUnmeasured) {
 		c.withdraw(snd, i, seg)
 	}
-	snd.take(sndFIN, cause{snd.fin.time, snd.fin.frame, Sent})
+	snd.take(sndFIN, snd.finSent())
 }

@@ -28,7 +28,7 @@ func (c *Conn) judge(snd, rcv *End, seg *decode.Segment) verdict {
 	case snd.unaKnown && before(end, snd.una):
 		return old
 	case snd.knownTS && seg.Opts.Has(decode.OptTimestamps) && snd.usesTS() &&
-		before(seg.TSVal, snd.tsRecent) && seg.Time.Sub(snd.sent) < pawsExpiry:
+		before(seg.TSVal, snd.tsRecent) && seg.Time.Sub(snd.Sent()) < pawsExpiry:
 		return stale
 	case snd.edgeKnown && after(end, snd.edge):
 		return beyondWindow
