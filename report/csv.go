@@ -101,7 +101,7 @@ type csv struct {
 func newCSV(w io.Writer, _ Options) Sink {
 	s := &csv{w: bufio.NewWriterSize(w, outputBuffer), row: csvWriter{header: true}}
 	// An error here is sticky in the bufio.Writer and comes with the next call.
-	_ = s.Connection(&Connection{Conn: new(track.Conn)})
+	_ = s.Connection(&Connection{Conn: track.Empty()})
 	s.row.header = false
 	return s
 }

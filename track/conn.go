@@ -436,3 +436,10 @@ func (c *Conn) Clone() *Conn {
 	}
 	return d
 }
+
+// Empty returns a connection that nothing is known of.
+func Empty() *Conn {
+	c := newConn()
+	c.attach(new(record), noRef, new(key), 0)
+	return c
+}
