@@ -38,7 +38,7 @@ func peerNames() (names []string) {
 func (b *bench) tcplifeArgs(r *result) []string {
 	argv := []string{b.tcplife, "--format", "summary", "--no-progress"}
 	if r.inProgress > 0 {
-		argv = append(argv, "--memory-limit", "64G") // nothing is to be evicted from the curve
+		argv = append(argv, "--memory-limit", "64G", "--time-wait", workload.CurveTimeWait.String()) // nothing is to be evicted
 	}
 	return argv
 }

@@ -6,6 +6,7 @@ package workload
 import (
 	"fmt"
 	"math/bits"
+	"time"
 )
 
 // An Exchange is what a connection carries between its handshake and its end.
@@ -68,16 +69,19 @@ func Standard(scale float64) []Workload {
 	}
 }
 
-// Curve returns workloads of the same life a connection, from 10 thousand to 10
-// million of them in progress. Their clock runs so slowly that TIME_WAIT, 60 s,
-// adds no more than a tenth to what a tracker has to keep.
+// CurveTimeWait is how long TIME_WAIT is to last on the curve: then it adds a
+// tenth or less to what a tracker has to keep.
+const CurveTimeWait = 100 * time.Millisecond
+
+// Curve returns workloads of the same life a connection, 1.5 s with segments a
+// quarter of a second apart, from 10 thousand to 10 million of them in progress.
 func Curve(scale float64) []Workload {
 	var all []Workload
 	for _, full := range []int{10_000, 100_000, 1_000_000, 10_000_000} {
 		n := max(1, int(float64(full)*scale))
 		all = append(all, Workload{
 			Name: fmt.Sprintf("C%d", n), Title: fmt.Sprintf("%d connections in progress", n),
-			Connections: max(n, int(1_000_000*scale)), InProgress: n, Mix: Shortest, Burst: 1, Rate: max(1, n/100), Seed: 5,
+			Connections: max(n, int(1_000_000*scale)), InProgress: n, Mix: Shortest, Burst: 1, Rate: 4 * n, Seed: 5,
 		})
 	}
 	return all
