@@ -164,11 +164,13 @@ type Reset struct {
 	State [2]State
 
 	Marks     Marks         // what tells who made it; see Maker
-	Stateless bool          // its supposed sender has shown no socket: it answers a SYN
+	Stateless bool          // its supposed sender has shown no socket: it answers a SYN, or a probe without ACK
 	Asked     uint64        // the last segment of its target, if its sender has sent none since; else 0
 	Probe     bool          // that is a keep-alive
 	Quiet     time.Duration // since its sender's last segment, to what its target sent then, or to the RST if that is nothing; 0 if it never sent
-	Unacked   [2]uint32     // octets
+	Waiting   capture.Time  // when its target sent the last of what waits for an acknowledgment, repetitions left out; 0: nothing waits
+	Took      uint32        // octets of its target that it is the first to acknowledge
+	Unacked   [2]uint32     // octets of payload that neither it nor what came before acknowledges
 	Data      [2]capture.Time
 	DataFrame [2]uint64 // of the last payload sent; 0: none
 }

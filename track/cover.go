@@ -42,8 +42,8 @@ func (c *Conn) contradict(snd *End, seg *decode.Segment) {
 		return
 	}
 	if v.own && c.rst.Frame == v.by.Frame && len(c.refuted) < maxRefutedRSTs {
+		c.rst.Marks |= MarkWentOn
 		c.refuted = append(c.refuted, Refuted{c.rst, seg.Frame})
-		c.refuted[len(c.refuted)-1].Marks |= MarkWentOn
 	}
 	v.by.From = snd.state
 	c.noteWithdrawn(v.by, seg)

@@ -316,6 +316,22 @@ func (e *End) Unacked() uint32 {
 	return 0
 }
 
+// unackedPayload returns how many of those octets are payload.
+func (e *End) unackedPayload() uint32 {
+	n := e.Unacked()
+	if n > 0 && e.fin.counts && !(e.unaKnown && after(e.una, e.fin.seq)) {
+		n--
+	}
+	if n > 0 && !e.unaKnown && e.sentSYN {
+		n--
+	}
+	return n
+}
+
+// BeyondFIN returns the frame with the first new octets that the end sent above
+// its own FIN, which its peer had acknowledged; 0 if there is none.
+func (e *End) BeyondFIN() uint64 { return e.beyondFIN }
+
 // Acked reports whether the end acknowledged its peer's SYN, seen to or not.
 func (e *End) Acked() bool { return e.last(sndAckOfSYN) >= 0 }
 

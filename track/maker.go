@@ -38,7 +38,7 @@ const (
 	MarkSameTTL                        // it has come as many hops as the others
 	MarkOtherTTL                       // it has not
 	MarkAnswers                        // it follows a segment of its target and has the number which that acknowledged
-	MarkTooSoon                        // it follows that segment sooner than its supposed sender ever answered
+	MarkTooSoon                        // bare, it follows that segment sooner than its supposed sender ever answered
 	MarkAhead                          // another RST lay ahead of it in the window: a guess at what was in flight
 	MarkWentOn                         // its supposed sender went on with the connection
 	numMarks         = iota
@@ -71,21 +71,20 @@ func (r *Reset) Maker() (m Maker, mayBe []Maker) {
 		return Forger, []Maker{Middlebox}
 	case r.Marks.Has(MarkOtherTTL):
 		return Middlebox, []Maker{Forger}
-	case r.Marks.Has(MarkTooSoon) && !r.Marks.Has(MarkACK):
-		return Middlebox, []Maker{Host}
 	case r.Marks.Has(MarkACK) && !r.Stateless:
 		m = Application
 		if r.Marks.Has(MarkNoTimestamps) && !r.Marks.Has(MarkWindow) {
 			mayBe = append(mayBe, Host) // some stacks strip what they abort with
 		}
-	case r.Stateless, r.Marks.Has(MarkAnswers) && !r.Marks.Has(MarkWindow) && !r.Marks.Has(MarkTimestamps):
+	case r.Stateless,
+		r.Marks&(MarkWindow|MarkTimestamps) == 0 && r.Marks&(MarkAnswers|MarkNoTimestamps) != 0:
 		m = Host
 	case r.Marks.Has(MarkAnswers):
 		m, mayBe = Host, append(mayBe, Application) // some stacks abort with a bare RST
 	default:
 		m, mayBe = Application, append(mayBe, Host)
 	}
-	if !r.Marks.Has(MarkSameTTL) || r.Marks.Has(MarkIDJump) {
+	if !r.Marks.Has(MarkSameTTL) || r.Marks.Has(MarkIDJump) || r.Marks.Has(MarkTooSoon) {
 		mayBe = append(mayBe, Middlebox)
 	}
 	return m, mayBe
@@ -116,7 +115,7 @@ func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 	if rcv.packets > 0 && asked >= snd.Sent() && (snd.unaKnown && seg.Seq == snd.una || snd.fin.counts && seg.Seq == snd.fin.seq) {
 		took := seg.Time.Sub(asked)
 		set(took <= max(answerMax, snd.roundTrip()), MarkAnswers)
-		set(snd.least() >= tooSoonFrom && took >= 0 && took < snd.least()/4, MarkTooSoon)
+		set(!seg.Flags.Has(decode.ACK) && snd.least() >= tooSoonFrom && took >= 0 && took < snd.least()/4, MarkTooSoon)
 	}
 	return m
 }
@@ -243,14 +242,13 @@ func (c *Conn) witness(snd *End, seg *decode.Segment) {
 	for i := range c.blind {
 		b := &c.blind[i]
 		switch {
-		case seg.Frame <= b.Frame:
 		case by != b.By:
 			if b.Challenge == 0 && f == decode.ACK && seg.Len == 0 && seg.Time.Sub(b.Time) <= max(answerMax, snd.roundTrip()) &&
 				c.Peer(snd).unaKnown && seg.Ack == c.Peer(snd).una {
 				b.Challenge = seg.Frame
 			}
 		case b.WentOn == 0 && seg.Time > b.Time && !before(seg.End(), snd.una) && snd.isNew(seg) &&
-			(b.Flags.Has(decode.SYN) || before(seg.End(), b.seq) || seg.Time.Sub(b.Time) > answerMax):
+			(!b.Flags.Has(decode.RST) || before(seg.End(), b.seq) || seg.Time.Sub(b.Time) > max(outOfOrderWithin, snd.least())):
 			b.WentOn = seg.Frame
 		}
 	}
@@ -267,10 +265,11 @@ func (c *Conn) Blind() (first []Blind, n int) { return c.blind, c.blinds }
 // A Reuse tells of the incarnation of the same addresses and ports before a
 // connection.
 type Reuse struct {
-	State  [2]State      // in which its ends were, by their roles in the new one
-	Since  time.Duration // since its last segment
-	Number bool          // the new SYN's number is beyond its last one
-	Stamp  bool          // the new SYN's timestamp is newer than its last one
+	State    [2]State // in which its ends were, by their roles in the new one
+	Teardown Teardown
+	Since    time.Duration // since its last segment
+	Number   bool          // the new SYN's number is beyond its last one
+	Stamp    bool          // the new SYN's timestamp is newer than its last one
 }
 
 // Reuse returns what is known of the incarnation before, if there was one within
@@ -286,9 +285,10 @@ func (c *Conn) noteReuse(old *Conn, seg *decode.Segment) {
 	}
 	c.reuses = true
 	c.reuse = Reuse{
-		State:  [2]State{snd.State(), rcv.State()},
-		Since:  seg.Time.Sub(max(snd.Sent(), rcv.Sent())),
-		Number: snd.nxtKnown && after(seg.Seq, snd.nxt),
-		Stamp:  snd.counted && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && after(seg.TSVal, snd.lastCopy.tsVal),
+		State:    [2]State{snd.State(), rcv.State()},
+		Teardown: old.Teardown(),
+		Since:    seg.Time.Sub(max(snd.Sent(), rcv.Sent())),
+		Number:   snd.nxtKnown && after(seg.Seq, snd.nxt),
+		Stamp:    snd.counted && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && after(seg.TSVal, snd.lastCopy.tsVal),
 	}
 }

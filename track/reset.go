@@ -109,18 +109,32 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 
 		Marks:     c.marks(snd, rcv, seg),
 		Stateless: snd.state == Listen || snd.state == Closed && !snd.sentSYN,
-		Unacked:   [2]uint32{cl.Unacked(), sv.Unacked()},
+		Unacked:   [2]uint32{cl.unackedPayload(), sv.unackedPayload()},
 		Data:      [2]capture.Time{cl.Data(), sv.Data()},
 		DataFrame: [2]uint64{cl.DataFrame(), sv.DataFrame()},
 	}
 	r := &c.rst
+	if !snd.sent && rcv.sent && r.ACK && !r.Marks.Has(MarkAnswers) {
+		r.Stateless = true // to a probe without ACK
+	}
 	if !snd.sent && !rcv.sent {
 		r.Idle = 0 // it is the first segment
 	}
+	if mine := c.Role(snd); f.Has(decode.ACK) && rcv.unaKnown && between(rcv.una+1, seg.Ack, rcv.highest()) {
+		r.Took = min(seg.Ack-rcv.una, r.Unacked[1-mine])
+		r.Unacked[1-mine] -= r.Took
+	}
+	if r.Unacked[1-r.By]+r.Took > 0 {
+		r.Waiting = rcv.Data()
+		if s := &rcv.streak; s.n > 0 && !rcv.keptAlive {
+			r.Waiting = s.from
+		}
+	}
 	until := seg.Time
-	if rcv.SentFrame() > snd.SentFrame() {
-		r.Asked, r.Probe, until = rcv.SentFrame(), rcv.keptAlive, rcv.Sent()
-		if s := &rcv.streak; s.n > 0 && s.from < until {
+	// Frames of several files are not in order.
+	if at, last := rcv.Sent(), snd.Sent(); at > last || at == last && rcv.SentFrame() > snd.SentFrame() {
+		r.Asked, r.Probe, until = rcv.SentFrame(), rcv.keptAlive, at
+		if s := &rcv.streak; s.n > 0 && !rcv.keptAlive && s.from < until {
 			until = s.from // the first of several
 		}
 	}

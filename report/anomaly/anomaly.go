@@ -32,10 +32,10 @@ var All = []*Rule{
 	// Resets.
 	ResetByClient,
 	ResetByServer,
-	// idle-timeout-reset
-	// forged-reset
-	// blind-segments
-	// half-open-peer
+	IdleTimeoutReset,
+	ForgedReset,
+	BlindSegments,
+	HalfOpenPeer,
 
 	// Silence.
 	PeerDead,
@@ -44,14 +44,14 @@ var All = []*Rule{
 
 	// The close.
 	CloseWait,
-	// fin-wait-2
-	// fin-unanswered
-	// data-after-close
-	// request-lost-to-close
-	// close-with-unread-data
-	// data-beyond-fin
-	// time-wait-killed
-	// port-reused
+	FinWait2,
+	FinUnanswered,
+	DataAfterClose,
+	RequestLostToClose,
+	CloseWithUnreadData,
+	DataBeyondFIN,
+	TimeWaitKilled,
+	PortReused,
 	NeverClosed,
 
 	// Many connections.

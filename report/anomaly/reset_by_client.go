@@ -18,11 +18,13 @@ var ResetByClient = &Rule{
 The client ended an established connection by RST instead of FIN. RST,ACK is an
 abort: the program closed its socket with data unread, with SO_LINGER set to 0,
 or was killed. A bare RST is the answer of a host that holds no such socket any
-more. The message says what was lost: octets sent that were never acknowledged,
-the states at the time, and how long the connection had been idle.
+more. The message says who made it and what was lost: octets sent that were never
+acknowledged, the states at the time, and how long the connection had been idle.
+Look at what the program does with the connection in its error paths.
 
-A RST after the server's FIN, with all data acknowledged, is how some clients
-close faster: a note. After both FINs a RST is harmless, and the rule silent.`,
+Once an end has sent FIN, and all data but a TLS goodbye is acknowledged, a RST is how some clients
+close faster, or don't wait for the other half: a note. After both FINs a RST is
+harmless, and the rule silent.`,
 	Check: func(p *Pass) { checkReset(p, track.Client) },
 }
 
@@ -32,41 +34,27 @@ const idleTold = 1 * time.Second
 
 // checkReset tells of a RST by the given end.
 func checkReset(p *Pass, by track.Role) {
-	c := p.Conn
-	rst, ok := c.Reset()
-	if !ok || rst.By != by || c.Teardown() != track.ByRST {
+	rst, ok := aborted(p.Conn)
+	if !ok || rst.By != by {
 		return
 	}
 	mine, peers := rst.State[by], rst.State[1-by]
-	if !synchronized(mine) || !synchronized(peers) {
-		return // the handshake was not over, or nothing is known of the connection
-	}
-	lost := [2]uint32{c.Client().Unacked(), c.Server().Unacked()}
-
 	var b strings.Builder
-	kind := "RST"
-	if rst.ACK {
-		kind = "RST,ACK"
-	}
-	fmt.Fprintf(&b, "%s in %v, peer in %v", kind, mine, peers)
-	for r, n := range lost {
+	fmt.Fprintf(&b, "%s in %v, peer in %v, %s", kind(&rst), mine, peers, madeBy(&rst))
+	for r, n := range rst.Unacked {
 		if n > 0 {
-			fmt.Fprintf(&b, ", %d octets of the %v unacknowledged", n, track.Role(r))
+			fmt.Fprintf(&b, ", %s unacknowledged", octets(n, track.Role(r)))
 		}
 	}
 	if rst.Idle >= idleTold {
 		fmt.Fprintf(&b, ", idle for %v before", Dur(rst.Idle))
 	}
 	f := Finding{
-		Side: SideOf(by), Suspect: AppOf(by), Time: rst.Time,
+		Side: SideOf(by), Suspect: blamed(&rst), Time: rst.Time,
 		Packets: frames(rst.Frame), Message: b.String(),
 	}
-	if mine == track.CloseWait && lost == [2]uint32{} {
-		f.Severity = Note // the peer had closed, and had everything
+	if (mine == track.CloseWait || sentFIN(mine)) && max(rst.Unacked[0], rst.Unacked[1]) <= goodbye {
+		f.Severity = Note // one had closed, and had everything
 	}
 	p.Report(f)
 }
-
-// synchronized reports whether s is one of the states in which both initial
-// sequence numbers are known to both ends (RFC 9293 §3.5.3).
-func synchronized(s track.State) bool { return s >= track.Established }
