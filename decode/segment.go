@@ -95,6 +95,8 @@ type Segment struct {
 	TTL     uint8  // or IPv6 hop limit
 	Cut     bool   // the capture holds less of the TCP header or payload than was sent
 	NoWnd   bool   // it ends before the window field
+
+	CutHeader bool // it ends before the header does, options included
 }
 
 // End returns the sequence number after the segment: SYN and FIN count for one

@@ -1,0 +1,279 @@
+package track
+
+import (
+	"container/heap"
+	"time"
+
+	"tcplife/decode"
+	"tcplife/decode/capture"
+	"tcplife/track/flowtable"
+)
+
+// zeeks keeps a zeekConn for each connection, if Config.History is set, and Zeek's
+// timers, if Config.ZeekSplit is.
+type zeeks struct {
+	on, splits bool
+	conns      flowtable.Arena[zeekConn]
+	rares      flowtable.Arena[zeekRare]
+	lone       decode.Segment // of the connection whose zeek is zeekLone
+	clock      capture.Time   // the latest: Zeek's never goes back
+	timers     zeekTimers
+}
+
+// zeekLone stands for the zeekConn of a connection that is kept as one SYN: it can be
+// told from zeeks.lone.
+const zeekLone = ^uint32(0)
+
+// rareOf returns what z has of the rare, which it has from now on.
+func (s *zeeks) rareOf(z *zeekConn) *zeekRare {
+	if z.rare == 0 {
+		z.rare = s.rares.New() + 1
+	}
+	return s.rares.At(z.rare - 1)
+}
+
+// note lets Zeek see a segment of c.
+func (s *zeeks) note(c *Conn, seg *decode.Segment) {
+	if !s.on {
+		return
+	}
+	s.keep(c)
+	from := uint8(0)
+	if e := &c.ends[0]; e.addr != seg.Src || e.port != seg.SrcPort {
+		from = 1
+	}
+	z := s.conns.At(c.zeek - 1)
+	due := z.segment(s, from, seg)
+	if s.splits {
+		s.start(c, z, due, seg)
+	}
+}
+
+// keep gives c a zeekConn of its own.
+func (s *zeeks) keep(c *Conn) {
+	switch {
+	case !s.on || c.zeek != 0 && c.zeek != zeekLone:
+		return
+	case c.zeek == zeekLone:
+		c.zeek = s.conns.New() + 1
+		s.conns.At(c.zeek-1).segment(s, 0, &s.lone)
+	default:
+		c.zeek = s.conns.New() + 1
+	}
+}
+
+// free takes back what is kept for c.
+func (s *zeeks) free(c *Conn) {
+	if c.zeek == 0 || c.zeek == zeekLone {
+		c.zeek = 0
+		return
+	}
+	if z := s.conns.At(c.zeek - 1); z.rare != 0 {
+		s.rares.Free(z.rare - 1)
+	}
+	s.conns.Free(c.zeek - 1)
+	c.zeek = 0
+}
+
+// tell sets what c.Zeek returns.
+func (s *zeeks) tell(c *Conn) {
+	if !s.on {
+		return
+	}
+	s.keep(c)
+	z := s.conns.At(c.zeek - 1)
+	h := z.history(s)
+	c.told = &Zeek{
+		State: z.connState(h), History: h, Originator: c.Role(&c.ends[z.orig]), Duration: z.last.Sub(z.start),
+		OrigBytes: z.size(z.orig), RespBytes: z.size(1 - z.orig), Missed: z.missed,
+	}
+}
+
+// A zeekTimer is a set of Zeek's timers.
+type zeekTimer uint8
+
+const (
+	zeekExpire      zeekTimer = 1 << iota // tcp_SYN_timeout, then tcp_session_timer
+	zeekExpireAgain                       // the same, from an end's closing on
+	zeekAttempt                           // tcp_attempt_delay
+	zeekRemoval                           // tcp_close_delay
+	zeekInactivity                        // udp_inactivity_timeout, then tcp_inactivity_timeout
+)
+
+// Zeek's delays, by the names of its options.
+const (
+	zeekSYNTimeout   = 5 * time.Second // tcp_SYN_timeout
+	zeekSessionTimer = 6 * time.Second // tcp_session_timer
+	zeekAttemptDelay = 5 * time.Second // tcp_attempt_delay
+	zeekCloseDelay   = 5 * time.Second // tcp_close_delay
+	zeekLinger       = 5 * time.Second // tcp_connection_linger
+
+	zeekTimersAtOnce = 300 // max_timer_expires: of one packet
+)
+
+// A zeekTimeout is how long a connection may be silent.
+type zeekTimeout uint8
+
+const (
+	zeekOpeningTimeout     zeekTimeout = iota // udp_inactivity_timeout, until the handshake is over
+	zeekEstablishedTimeout                    // tcp_inactivity_timeout
+	zeekLongTimeout                           // of interactive protocols
+)
+
+func (t zeekTimeout) duration() time.Duration {
+	return [...]time.Duration{time.Minute, 5 * time.Minute, time.Hour}[t]
+}
+
+// A pendingTimer is a timer of the connection with that key and ID, if it still is.
+type pendingTimer struct {
+	due   capture.Time
+	order uint64 // of timers that are due at the same time, the first started goes first
+	key   key
+	hash  uint32
+	id    uint64
+	timer zeekTimer
+}
+
+// zeekTimers is a heap of timers, the one that is due first on top.
+type zeekTimers struct {
+	all     []pendingTimer
+	started uint64
+}
+
+func (h *zeekTimers) Len() int { return len(h.all) }
+func (h *zeekTimers) Less(i, j int) bool {
+	a, b := &h.all[i], &h.all[j]
+	return a.due < b.due || a.due == b.due && a.order < b.order
+}
+func (h *zeekTimers) Swap(i, j int) { h.all[i], h.all[j] = h.all[j], h.all[i] }
+func (h *zeekTimers) Push(t any)    { h.all = append(h.all, t.(pendingTimer)) }
+func (h *zeekTimers) Pop() any {
+	last := len(h.all) - 1
+	t := h.all[last]
+	h.all = h.all[:last]
+	return t
+}
+
+// start starts the timers that a segment of c has made due.
+func (s *zeeks) start(c *Conn, z *zeekConn, due zeekTimer, seg *decode.Segment) {
+	for _, t := range [...]struct {
+		timer zeekTimer
+		at    capture.Time
+	}{
+		{zeekExpire, s.clock.Add(zeekSYNTimeout)},
+		{zeekAttempt, seg.Time.Add(zeekAttemptDelay)},
+		{zeekInactivity, z.last.Add(z.timeout.duration())},
+		{zeekRemoval, z.last.Add(zeekCloseDelay)},
+		{zeekExpireAgain, z.last.Add(zeekSessionTimer)},
+	} {
+		if due&t.timer != 0 {
+			s.push(pendingTimer{due: t.at, key: c.key, hash: c.hash, id: c.ID, timer: t.timer})
+		}
+	}
+}
+
+func (s *zeeks) push(t pendingTimer) {
+	s.timers.started++
+	t.order = s.timers.started
+	heap.Push(&s.timers, t)
+}
+
+// runOut lets the timers go off that are due when a packet of that time is read, and
+// closes the records of connections that Zeek would write to its log then.
+func (t *Tracker) runOut(now capture.Time) {
+	s := &t.zeek
+	s.clock = max(s.clock, now)
+	for n := 0; n < zeekTimersAtOnce && s.timers.Len() > 0 && s.timers.all[0].due <= s.clock; n++ {
+		timer := heap.Pop(&s.timers).(pendingTimer)
+		r, ok := t.store.find(&timer.key, timer.hash)
+		if !ok {
+			continue
+		}
+		c := t.load(r)
+		if c.ID != timer.id {
+			continue
+		}
+		s.keep(c)
+		z := s.conns.At(c.zeek - 1)
+		over, again := z.goesOff(timer.timer, s.clock)
+		switch {
+		case over:
+			t.expire(c)
+			c.idle = true
+			t.finish(c)
+			continue
+		case again != 0:
+			timer.due = again
+			s.push(timer)
+		}
+		t.save(c, nil)
+	}
+}
+
+// goesOff tells whether a timer that goes off ends the connection, or else when it
+// goes off again, if it does.
+func (z *zeekConn) goesOff(timer zeekTimer, now capture.Time) (over bool, again capture.Time) {
+	o, r := &z.ends[z.orig], &z.ends[1-z.orig]
+	switch timer {
+	case zeekRemoval:
+		return true, 0
+	case zeekInactivity:
+		limit := z.last.Add(z.timeout.duration())
+		return limit <= now, limit
+	}
+	if z.finished || z.cancelled {
+		return false, 0
+	}
+	if timer == zeekAttempt {
+		return (o.state == zeekSYNSent || o.state == zeekSYNACKSent) && r.state == zeekInactive, 0
+	}
+	if z.last.Add(zeekLinger) < now {
+		switch {
+		case (o.closed || r.closed) &&
+			(o.closed && r.closed || o.state == zeekReset || r.state == zeekReset || o.state == zeekInactive || r.state == zeekInactive),
+			o.state == zeekInactive && r.state == zeekInactive:
+			return true, 0
+		}
+	}
+	return false, now.Add(zeekSessionTimer)
+}
+
+// reused reports whether a segment begins another connection for Zeek.
+func (z *zeekConn) reused(seg *decode.Segment) bool {
+	o, r := &z.ends[z.orig], &z.ends[1-z.orig]
+	began := o
+	switch {
+	case !seg.Flags.Has(decode.SYN):
+		return false
+	case seg.Flags.Has(decode.ACK):
+		if o.state != zeekInactive {
+			return false
+		}
+		began = r
+	}
+	if o.closed || r.closed {
+		return true
+	}
+	if seg.Seq == began.iss {
+		return false
+	}
+	return seg.Flags.Has(decode.ACK) || o.state != zeekSYNACKSent || r.state != zeekInactive || seg.Seq != r.iss
+}
+
+// takeSplit takes a segment where Zeek's rules, and not ours, split connections.
+func (t *Tracker) takeSplit(seg *decode.Segment, k *key, hash uint32) {
+	if r, ok := t.store.find(k, hash); ok {
+		c := t.load(r)
+		t.zeek.keep(c)
+		if !t.zeek.conns.At(c.zeek-1).reused(seg) {
+			t.expire(c)
+			t.count(c, seg)
+			t.save(c, nil)
+			return
+		}
+		t.expire(c)
+		c.reused = true
+		t.finish(c)
+	}
+	t.openNew(seg, k, hash)
+}
