@@ -70,6 +70,15 @@ func (s *scratch) connection(e encoder, c *Connection) {
 	e.uint("capture_gaps", uint64(c.Gaps()))
 	e.uint("duplicates", uint64(c.Duplicates()))
 	e.uint("withdrawn", uint64(c.Withdrawn()))
+	if z, ok := c.Zeek(); ok {
+		e.str("conn_state", z.State)
+		e.str("history", z.History)
+		e.str("originator", z.Originator.String())
+	} else {
+		e.null("conn_state")
+		e.null("history")
+		e.null("originator")
+	}
 	e.uint("completeness", uint64(c.Completeness()))
 	if n, ok := c.ICMP(); ok || !e.none("icmp") {
 		s.icmp(e, &n, ok, c)

@@ -58,7 +58,7 @@ func play(t testing.TB, sink Sink, name string, scripts ...*script.Script) {
 		}
 	}
 	for _, s := range scripts {
-		tr := track.New(track.Config{})
+		tr := track.New(track.Config{History: true})
 		streams := decode.NewStreams()
 		in := Capture{Name: name, Format: "pcap", LinkTypes: []string{"ethernet"}}
 		tr.Done = func(c *track.Conn) {

@@ -34,7 +34,7 @@ type batched struct {
 func (t *Tracker) Add(seg *decode.Segment) {
 	b := &t.batch.items[t.batch.n]
 	b.seg, b.tick = *seg, false
-	b.key = makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, seg.Context)
+	b.key = t.keyOf(seg)
 	b.hash = t.store.hash(&b.key)
 	t.added()
 }

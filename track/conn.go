@@ -106,10 +106,11 @@ const (
 	TimeWaitOver                  // 2MSL passed
 	Reused                        // the ports were used again
 	Evicted                       // the memory limit was reached
+	Idle                          // silent for as long as Zeek follows a connection; only with Config.ZeekSplit
 )
 
 func (r EndReason) String() string {
-	return [...]string{"capture-end", "closed", "reset", "time-wait-over", "reused", "evicted"}[r]
+	return [...]string{"capture-end", "closed", "reset", "time-wait-over", "reused", "evicted", "idle"}[r]
 }
 
 // A Closer is how an application ended its half of a connection, as far as the
@@ -198,6 +199,7 @@ type Conn struct {
 	key  key
 	hash uint32
 	ref  ref // where the record is kept
+	told *Zeek
 
 	// Of the segment at hand.
 	notes Notes
@@ -226,6 +228,7 @@ type rareConn struct {
 type rareFacts struct {
 	succeeded bool // a newer incarnation took the connection's place in the tracker's table
 	crossed   bool // both ends sent SYN
+	idle      bool // it was silent for too long
 	evicted   bool // it had to make room
 	reused    bool // a newer incarnation took its addresses and ports
 	reuses    bool
@@ -401,12 +404,26 @@ func (c *Conn) Last() uint64 { return max(c.ends[0].SentFrame(), c.ends[1].SentF
 func (c *Conn) End() capture.Time { return max(c.Start, c.ends[0].Sent(), c.ends[1].Sent()) }
 
 // Context returns the connection's encapsulation; see decode.Decoder.Context.
-func (c *Conn) Context() uint32 { return c.short.context }
+func (c *Conn) Context() uint32 {
+	if c.told != nil {
+		return c.told.context // with Config.ZeekSplit it is not in the key
+	}
+	return c.short.context
+}
 
 // Stream returns the number of the TCP stream that the connection's first segment
 // belongs to, as Wireshark counts the streams of a file; false if segments were not
 // numbered.
 func (c *Conn) Stream() (uint32, bool) { return c.stream - 1, c.stream != 0 }
+
+// Zeek returns what Zeek tells of the connection, while it is reported; false if
+// Config.History is not set.
+func (c *Conn) Zeek() (Zeek, bool) {
+	if c.told == nil {
+		return Zeek{}, false
+	}
+	return *c.told, true
+}
 
 // Gaps returns how many times octets were acknowledged that were not captured.
 func (c *Conn) Gaps() int { return int(c.gaps) }

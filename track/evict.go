@@ -46,7 +46,7 @@ const connSize = int(unsafe.Sizeof(Conn{})) + 1024
 // Bytes returns about how much memory the connections take.
 func (t *Tracker) Bytes() int {
 	s := &t.store
-	n := s.table.Bytes() + 4*len(t.over.items) + 32*s.pairs.Cap()
+	n := s.table.Bytes() + 4*len(t.over.items) + 32*s.pairs.Cap() + t.zeek.conns.Cap()*int(unsafe.Sizeof(zeekConn{}))
 	for _, k := range s.kinds() {
 		n += k.size * k.cap
 	}

@@ -62,7 +62,13 @@ func FuzzTracker(f *testing.F) {
 var fuzzStarts = []capture.Time{1_700_000_000e9, 1, 0, math.MaxInt64 - 1e12, math.MaxInt64, -1e12, math.MinInt64}
 
 func trackAny(t *testing.T, in []byte) {
-	tr := New(Config{})
+	trackAs(t, in, Config{})
+	trackAs(t, in, Config{History: true})
+	trackAs(t, in, Config{ZeekSplit: true})
+}
+
+func trackAs(t *testing.T, in []byte, cfg Config) {
+	tr := New(cfg)
 	open := map[uint64]bool{}
 	tr.Observe = func(c *Conn, _ *decode.Segment, n Notes) {
 		open[c.ID] = true
@@ -71,6 +77,9 @@ func trackAny(t *testing.T, in []byte) {
 	}
 	tr.Done = func(c *Conn) {
 		checkConn(t, tr, c)
+		if z, ok := c.Zeek(); ok != tr.zeek.on || ok && z.State == "" {
+			t.Errorf("connection %d: %+v, %v", c.ID, z, ok)
+		}
 		if !open[c.ID] {
 			t.Errorf("connection %d handed over twice, or never observed", c.ID)
 		}
@@ -108,6 +117,9 @@ func trackAny(t *testing.T, in []byte) {
 	tr.Finish()
 	if len(open) > 0 {
 		t.Errorf("connections never handed over: %v", open)
+	}
+	if n, rare := tr.zeek.conns.Len(), tr.zeek.rares.Len(); n != 0 || rare != 0 {
+		t.Errorf("%d and %d records of Zeek's are left", n, rare)
 	}
 }
 

@@ -8,7 +8,7 @@ import "tcplife/decode"
 // changes no state (RFC 5927 §4).
 func (t *Tracker) ICMP(e *decode.ICMPError) {
 	t.Tick(e.Time, e.Frame)
-	k := makeKey(&e.Src, &e.Dst, e.SrcPort, e.DstPort, e.Context)
+	k := t.keyOf(&decode.Segment{Src: e.Src, Dst: e.Dst, SrcPort: e.SrcPort, DstPort: e.DstPort, Context: e.Context})
 	r, ok := t.store.find(&k, t.store.hash(&k))
 	if !ok {
 		return

@@ -25,6 +25,7 @@ type record struct {
 	duplicates uint32
 	gaps       uint32
 	stream     uint32 // decode.Segment.Stream of the first segment
+	zeek       uint32 // 1 + number of its zeekConn; 0: none
 
 	RoleBasis    RoleBasis
 	completeness Completeness

@@ -58,7 +58,7 @@ func newConn() *Conn {
 func (c *Conn) attach(r *record, at ref, k *key, hash uint32) {
 	c.record, c.ref, c.key, c.hash = r, at, *k, hash
 	c.ends[0].endRecord, c.ends[1].endRecord = &r.ends[0], &r.ends[1]
-	c.EndReason = 0
+	c.EndReason, c.told = 0, nil
 }
 
 // recycle makes c empty, but for memory that it holds.

@@ -19,6 +19,9 @@ type Config struct {
 	MaxBytes int
 	// History keeps what Zeek would tell of each connection, for Conn.Zeek.
 	History bool
+	// ZeekSplit splits connections where Zeek would: by its timers, by SYNs after a
+	// FIN or RST, and not by encapsulation. It implies History.
+	ZeekSplit bool
 }
 
 // timeWaitLinux is TCP_TIMEWAIT_LEN of Linux; RFC 9293 §3.4.2 would have 4 minutes.
@@ -48,6 +51,7 @@ type Tracker struct {
 	over     queue // connections whose ends are both over
 	mirror   mirror
 	batch    batch
+	zeek     zeeks
 }
 
 // New returns a Tracker.
@@ -56,6 +60,7 @@ func New(cfg Config) *Tracker {
 	if t.timeWait == 0 {
 		t.timeWait = timeWaitLinux
 	}
+	t.zeek.on, t.zeek.splits = cfg.History || cfg.ZeekSplit, cfg.ZeekSplit
 	return t
 }
 
@@ -77,6 +82,9 @@ const (
 // order. The clock never goes back.
 func (t *Tracker) Tick(now capture.Time, frame uint64) {
 	t.frame = frame
+	if t.zeek.splits {
+		t.runOut(now)
+	}
 	now = now.Add(t.skew)
 	switch d := t.clock.Sub(now); {
 	case d <= stepBack:
@@ -91,7 +99,7 @@ func (t *Tracker) Tick(now capture.Time, frame uint64) {
 		return
 	}
 	t.clock = now
-	for {
+	for !t.zeek.splits {
 		r, ok := t.over.front()
 		if !ok || now.Sub(t.store.records.At(uint32(r)).over) < t.timeWait {
 			return
@@ -113,12 +121,25 @@ func (t *Tracker) Tick(now capture.Time, frame uint64) {
 
 // Segment takes the next segment.
 func (t *Tracker) Segment(seg *decode.Segment) {
-	k := makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, seg.Context)
+	k := t.keyOf(seg)
 	t.take(seg, &k, t.store.hash(&k))
+}
+
+// keyOf returns the key of the connection that seg is of.
+func (t *Tracker) keyOf(seg *decode.Segment) key {
+	context := seg.Context
+	if t.zeek.splits {
+		context = 0
+	}
+	return makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, context)
 }
 
 func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
 	t.Tick(seg.Time, seg.Frame)
+	if t.zeek.splits {
+		t.takeSplit(seg, k, hash)
+		return
+	}
 	r, found := t.store.find(k, hash)
 	mirrored := t.mirror.seen(seg)
 	if !found {
@@ -130,16 +151,13 @@ func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
 		if t.Observe == nil && t.store.addLone(seg, t.lastID, hash) {
 			return
 		}
-		c := t.store.newConn(*k, hash)
-		t.store.table.Insert(hash, uint32(c.ref))
-		c.open(t.lastID, seg)
-		t.count(c, seg)
-		t.store.save(c)
+		t.begin(seg, k, hash)
 		return
 	}
 	c := t.grow(r, k, hash)
 	if mirrored {
 		c.duplicates++
+		t.zeek.note(c, seg)
 		t.observe(c, seg, NoteMirrored)
 		t.store.save(c)
 		return
@@ -160,6 +178,15 @@ func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
 	}
 }
 
+// begin opens the connection with the last ID, the first of its key.
+func (t *Tracker) begin(seg *decode.Segment, k *key, hash uint32) {
+	c := t.store.newConn(*k, hash)
+	t.store.table.Insert(hash, uint32(c.ref))
+	c.open(t.lastID, seg)
+	t.count(c, seg)
+	t.store.save(c)
+}
+
 // grow returns the connection at r, which is about to get another segment: a lone
 // SYN becomes a connection with a record.
 func (t *Tracker) grow(r ref, k *key, hash uint32) *Conn {
@@ -172,6 +199,10 @@ func (t *Tracker) grow(r ref, k *key, hash uint32) *Conn {
 	c := t.store.newConn(*k, hash)
 	t.store.table.Replace(hash, uint32(r), uint32(c.ref))
 	lone.replay(c)
+	if t.zeek.on {
+		seg := lone.segment()
+		t.zeek.note(c, &seg)
+	}
 	return c
 }
 
@@ -203,6 +234,7 @@ func (t *Tracker) count(c *Conn, seg *decode.Segment) {
 	if seg.Flags.Has(decode.SYN) {
 		snd.noteSYN(seg.Time)
 	}
+	t.zeek.note(c, seg)
 	t.settle(c)
 	t.observe(c, seg, c.notes)
 }
@@ -365,6 +397,8 @@ func (c *Conn) reason() EndReason {
 	switch {
 	case c.evicted:
 		return Evicted
+	case c.idle:
+		return Idle
 	case c.ends[0].isOver() && c.ends[1].isOver():
 	case c.reused:
 		return Reused
@@ -382,8 +416,10 @@ func (c *Conn) reason() EndReason {
 
 func (t *Tracker) report(c *Conn) {
 	if t.Done != nil {
+		t.tell(c)
 		t.Done(c)
 	}
+	t.zeek.free(c)
 	if c.queued {
 		t.over.remove(c)
 	}
@@ -410,6 +446,7 @@ func (t *Tracker) Each(f func(*Conn)) {
 	for _, r := range t.store.all() {
 		c := t.load(r)
 		t.expire(c)
+		t.tell(c)
 		f(c)
 	}
 }

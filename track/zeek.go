@@ -22,6 +22,8 @@ type Zeek struct {
 	// ones count, repeated ones don't.
 	OrigBytes, RespBytes uint64
 	Missed               uint64 // octets in gaps
+
+	context uint32 // encapsulation of its first segment
 }
 
 // zeekState is an end's state as Zeek has it: it moves when a segment is captured,
@@ -43,6 +45,7 @@ type zeekConn struct {
 	start, last capture.Time // last stands still once both ends are closed
 	missed      uint64
 	ends        [2]zeekEnd // as in Conn.ends
+	context     uint32     // decode.Segment.Context of the first segment
 	rare        uint32     // 1 + number of its zeekRare; 0: none
 	letters     [zeekLetters]byte
 	n           uint8 // letters in use; the rest is in rare
@@ -159,12 +162,12 @@ func (z *zeekConn) segment(s *zeeks, from uint8, seg *decode.Segment) zeekTimer 
 // begin makes the first segment's sender the originator, unless its port serves.
 func (p *zeekPass) begin() {
 	z, seg := p.zeekConn, p.seg
-	*z = zeekConn{start: seg.Time, last: seg.Time, orig: p.from, begun: true}
+	*z = zeekConn{start: seg.Time, last: seg.Time, context: seg.Context, orig: p.from, begun: true}
 	for i := range z.ends {
 		z.ends[i].delivered, z.ends[i].trimmed = 1, 1
 	}
 	p.due |= zeekExpire | zeekInactivity
-	broadcast := v4Mapped([4]byte{255, 255, 255, 255})
+	broadcast := v4Mapped(1<<32 - 1)
 	synack := seg.Flags.Has(decode.SYN)
 	switch {
 	case seg.Flags&(decode.SYN|decode.ACK) == decode.SYN, !zeekServes(seg.SrcPort), seg.Dst == broadcast:

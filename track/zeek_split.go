@@ -15,14 +15,9 @@ type zeeks struct {
 	on, splits bool
 	conns      flowtable.Arena[zeekConn]
 	rares      flowtable.Arena[zeekRare]
-	lone       decode.Segment // of the connection whose zeek is zeekLone
 	clock      capture.Time   // the latest: Zeek's never goes back
 	timers     zeekTimers
 }
-
-// zeekLone stands for the zeekConn of a connection that is kept as one SYN: it can be
-// told from zeeks.lone.
-const zeekLone = ^uint32(0)
 
 // rareOf returns what z has of the rare, which it has from now on.
 func (s *zeeks) rareOf(z *zeekConn) *zeekRare {
@@ -37,35 +32,31 @@ func (s *zeeks) note(c *Conn, seg *decode.Segment) {
 	if !s.on {
 		return
 	}
-	s.keep(c)
-	from := uint8(0)
-	if e := &c.ends[0]; e.addr != seg.Src || e.port != seg.SrcPort {
-		from = 1
+	if c.zeek == 0 {
+		c.zeek = s.conns.New() + 1
 	}
 	z := s.conns.At(c.zeek - 1)
-	due := z.segment(s, from, seg)
+	snd, _ := c.direction(seg)
+	due := z.segment(s, c.index(snd), seg)
 	if s.splits {
 		s.start(c, z, due, seg)
 	}
 }
 
-// keep gives c a zeekConn of its own.
-func (s *zeeks) keep(c *Conn) {
-	switch {
-	case !s.on || c.zeek != 0 && c.zeek != zeekLone:
-		return
-	case c.zeek == zeekLone:
-		c.zeek = s.conns.New() + 1
-		s.conns.At(c.zeek-1).segment(s, 0, &s.lone)
-	default:
-		c.zeek = s.conns.New() + 1
+// look returns the zeekConn of c, which is not to be changed.
+func (t *Tracker) look(c *Conn) *zeekConn {
+	if c.zeek != 0 {
+		return t.zeek.conns.At(c.zeek - 1)
 	}
+	z := new(zeekConn)
+	lone := t.store.lones.At(uint32(c.ref &^ loneRef)).segment()
+	z.segment(&t.zeek, 0, &lone)
+	return z
 }
 
 // free takes back what is kept for c.
 func (s *zeeks) free(c *Conn) {
-	if c.zeek == 0 || c.zeek == zeekLone {
-		c.zeek = 0
+	if c.zeek == 0 {
 		return
 	}
 	if z := s.conns.At(c.zeek - 1); z.rare != 0 {
@@ -76,16 +67,15 @@ func (s *zeeks) free(c *Conn) {
 }
 
 // tell sets what c.Zeek returns.
-func (s *zeeks) tell(c *Conn) {
-	if !s.on {
+func (t *Tracker) tell(c *Conn) {
+	if !t.zeek.on {
 		return
 	}
-	s.keep(c)
-	z := s.conns.At(c.zeek - 1)
-	h := z.history(s)
+	z := t.look(c)
+	h := z.history(&t.zeek)
 	c.told = &Zeek{
 		State: z.connState(h), History: h, Originator: c.Role(&c.ends[z.orig]), Duration: z.last.Sub(z.start),
-		OrigBytes: z.size(z.orig), RespBytes: z.size(1 - z.orig), Missed: z.missed,
+		OrigBytes: z.size(z.orig), RespBytes: z.size(1 - z.orig), Missed: z.missed, context: z.context,
 	}
 }
 
@@ -193,20 +183,15 @@ func (t *Tracker) runOut(now capture.Time) {
 		if c.ID != timer.id {
 			continue
 		}
-		s.keep(c)
-		z := s.conns.At(c.zeek - 1)
-		over, again := z.goesOff(timer.timer, s.clock)
-		switch {
+		switch over, again := t.look(c).goesOff(timer.timer, s.clock); {
 		case over:
 			t.expire(c)
 			c.idle = true
 			t.finish(c)
-			continue
 		case again != 0:
 			timer.due = again
 			s.push(timer)
 		}
-		t.save(c, nil)
 	}
 }
 
@@ -264,16 +249,16 @@ func (z *zeekConn) reused(seg *decode.Segment) bool {
 func (t *Tracker) takeSplit(seg *decode.Segment, k *key, hash uint32) {
 	if r, ok := t.store.find(k, hash); ok {
 		c := t.load(r)
-		t.zeek.keep(c)
-		if !t.zeek.conns.At(c.zeek-1).reused(seg) {
-			t.expire(c)
+		t.expire(c)
+		if !t.look(c).reused(seg) {
 			t.count(c, seg)
-			t.save(c, nil)
+			t.store.save(c)
 			return
 		}
-		t.expire(c)
 		c.reused = true
 		t.finish(c)
 	}
-	t.openNew(seg, k, hash)
+	t.makeRoom()
+	t.lastID++
+	t.begin(seg, k, hash)
 }

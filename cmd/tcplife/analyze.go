@@ -314,6 +314,9 @@ func (a *analysis) packets(m source, inputs []input, first int, d *decode.Decode
 			continue
 		}
 		res := d.Decode(&pkt, &seg)
+		if a.config.ZeekSplit && res.Remark == decode.RemarkSliced {
+			res = decode.Result{Skip: decode.SkipMalformed} // to Zeek
+		}
 		in.decoded(&res, &seg)
 		switch res.Kind {
 		case decode.AsSegment:

@@ -15,9 +15,10 @@ import (
 // trackFlags are the flags of how connections are tracked. They must be the same
 // for explain as they were for the report.
 type trackFlags struct {
-	stack    string
-	timeWait time.Duration // 0: the stack's
-	memory   size
+	stack      string
+	timeWait   time.Duration // 0: the stack's
+	memory     size
+	zeekCompat bool
 }
 
 // defaultMemory is enough for about ten million connections at a time.
@@ -30,6 +31,7 @@ func (f *trackFlags) add(cmd *cobra.Command) {
 	cmd.Flags().Lookup("time-wait").DefValue = "" // pflag would show it as 0s
 	complete(cmd, "stack", anomaly.StackNames())
 	cmd.Flags().Var(&f.memory, "memory-limit", "how much memory connections may take: 512M, 4G; beyond, the longest idle are evicted")
+	cmd.Flags().BoolVar(&f.zeekCompat, "zeek-compat", false, "split connections where Zeek does, by its timers too, to compare row by row")
 }
 
 // maxTimeWait is far above any system's, and RFC 9293's 4 minutes.
@@ -49,7 +51,7 @@ func (f *trackFlags) config(cmd *cobra.Command) (track.Config, error) {
 	case f.timeWait > maxTimeWait:
 		return track.Config{}, fmt.Errorf("--time-wait %v: longer than %v", f.timeWait, maxTimeWait)
 	}
-	return track.Config{TimeWait: f.timeWait, MaxBytes: int(f.memory)}, nil
+	return track.Config{TimeWait: f.timeWait, MaxBytes: int(f.memory), ZeekSplit: f.zeekCompat}, nil
 }
 
 // timeWaits tells how long TIME_WAIT lasts on each stack.

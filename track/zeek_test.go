@@ -1,0 +1,126 @@
+package track
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tcplife/decode"
+	"tcplife/internal/script"
+)
+
+// zeekRows returns what Zeek's log would have of a script, a row per connection in
+// the order in which they begin.
+func zeekRows(s *script.Script, isnA, isnB uint32) []string {
+	type row struct {
+		id   uint64
+		text string
+	}
+	var rows []row
+	t := New(Config{ZeekSplit: true})
+	t.Done = func(c *Conn) {
+		z, ok := c.Zeek()
+		if !ok {
+			panic("nothing is told of Zeek")
+		}
+		if z.History == "" {
+			z.History = "-" // as the log has it
+		}
+		rows = append(rows, row{c.ID, fmt.Sprintf("= %s %s %d %d", z.State, z.History, z.OrigBytes, z.RespBytes)})
+	}
+	for _, e := range s.Events(isnA, isnB) {
+		if e.Segment != nil {
+			t.Segment(e.Segment)
+		} else {
+			t.Tick(e.Time, e.Frame)
+		}
+	}
+	t.Finish()
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+	var text []string
+	for _, r := range rows {
+		text = append(text, r.text)
+	}
+	return text
+}
+
+// TestZeek plays scripts whose answers were worked out by hand from Zeek's own rules.
+func TestZeek(t *testing.T) {
+	files, err := filepath.Glob("testdata/zeek/*.tcp")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts, err := script.Parse(string(text))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, s := range scripts {
+			// Numbers of 0 can't be told from those that Zeek takes for missing.
+			for _, isn := range [][2]uint32{{1000, 2000}, {1<<31 - 50, 3 << 30}} {
+				if got := zeekRows(s, isn[0], isn[1]); !slices.Equal(got, s.End) {
+					t.Errorf("%s, ISNs %d and %d:\n%sgot\n%s", name, isn[0], isn[1], s, strings.Join(got, "\n"))
+				}
+			}
+		}
+	}
+}
+
+// TestZeekLone: of a connection kept as one SYN the same is told as of one kept in full.
+func TestZeekLone(t *testing.T) {
+	for _, history := range []bool{false, true} {
+		tr := New(Config{History: history})
+		told := 0
+		tr.Done = func(c *Conn) {
+			told++
+			switch z, ok := c.Zeek(); {
+			case ok != history:
+				t.Errorf("History %v: told: %v", history, ok)
+			case ok && (z.State != "S0" || z.History != "S" || z.Originator != Client):
+				t.Errorf("got %+v", z)
+			}
+		}
+		for i := range 10 {
+			seg := decode.Segment{Flags: decode.SYN, Src: v4Mapped(0xc0000201), Dst: v4Mapped(0xc0000202), SrcPort: uint16(1024 + i), DstPort: 80, Frame: uint64(i + 1), Wnd: 1}
+			tr.Segment(&seg)
+		}
+		if n := tr.zeek.conns.Len(); n != 0 {
+			t.Errorf("History %v: %d records are kept for lone SYNs", history, n)
+		}
+		tr.Finish()
+		if told != 10 || tr.zeek.conns.Len() != 0 || tr.zeek.rares.Len() != 0 {
+			t.Errorf("History %v: %d told, %d and %d records left", history, told, tr.zeek.conns.Len(), tr.zeek.rares.Len())
+		}
+	}
+}
+
+// TestZeekLongHistory: a history is as long as its letters make it, up to a limit.
+func TestZeekLongHistory(t *testing.T) {
+	tr := New(Config{History: true})
+	var got string
+	tr.Done = func(c *Conn) {
+		z, _ := c.Zeek()
+		got = z.History
+	}
+	seg := decode.Segment{Flags: decode.SYN, Src: v4Mapped(0xc0000201), Dst: v4Mapped(0xc0000202), SrcPort: 1024, DstPort: 80, Seq: 7, Frame: 1, Wnd: 1}
+	tr.Segment(&seg)
+	for i := range uint32(3000) {
+		seg.Flags, seg.Seq, seg.Frame = decode.RST, 8+i, uint64(i+2)
+		tr.Segment(&seg)
+	}
+	tr.Finish()
+	if want := "S" + strings.Repeat("R", zeekLetters-1+zeekLongest); got != want {
+		t.Errorf("%d letters, want %d", len(got), len(want))
+	}
+	if tr.zeek.rares.Len() != 0 {
+		t.Errorf("%d records left", tr.zeek.rares.Len())
+	}
+}
