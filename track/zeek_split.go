@@ -15,7 +15,7 @@ type zeeks struct {
 	on, splits bool
 	conns      flowtable.Arena[zeekConn]
 	rares      flowtable.Arena[zeekRare]
-	clock      capture.Time   // the latest: Zeek's never goes back
+	clock      capture.Time // the latest: Zeek's never goes back
 	timers     zeekTimers
 }
 
