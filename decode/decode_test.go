@@ -89,7 +89,7 @@ func TestSegments(t *testing.T) {
 			want: Segment{
 				Wire: 566, Src: src4, Dst: dst4, SrcPort: 40000, DstPort: 443,
 				Seq: 4001, Ack: 101, Len: 500, Wnd: 256, Flags: PSH | ACK,
-				Opts: OptUnknown, IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true,
+				Opts: OptUnknown, IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true, CutHeader: true,
 			},
 		},
 		{
@@ -104,7 +104,7 @@ func TestSegments(t *testing.T) {
 			want: Segment{
 				Wire: 40, Src: src4, Dst: dst4, SrcPort: 40000, DstPort: 443,
 				Seq: 4001, Ack: 101, Flags: FIN | ACK,
-				IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true, NoWnd: true,
+				IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true, CutHeader: true, NoWnd: true,
 			},
 		},
 		{
@@ -121,7 +121,7 @@ func TestSegments(t *testing.T) {
 				Wire: 60, Src: src4, Dst: dst4, SrcPort: 40000, DstPort: 443,
 				Seq: 4000, Wnd: 64240, Flags: SYN,
 				Opts: OptMSS | OptSACKPermitted | OptUnknown, MSS: 1460,
-				IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true,
+				IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true, CutHeader: true,
 			},
 		},
 		{
@@ -236,7 +236,7 @@ func TestEncapsulations(t *testing.T) {
 						want.Wnd, want.NoWnd = 0, true
 					}
 					if tcp < 32 {
-						want.Opts, want.TSVal, want.TSEcr = OptUnknown, 0, 0
+						want.Opts, want.TSVal, want.TSEcr, want.CutHeader = OptUnknown, 0, 0, true
 					}
 					if diff := cmp.Diff(want, d.Segment); diff != "" {
 						t.Errorf("cut to %d octets (-want +got):\n%s", n, diff)
