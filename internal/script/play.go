@@ -90,7 +90,7 @@ func (g *segment) decoded(isn, peer uint32) *decode.Segment {
 		d.Cut, d.Checksum = true, decode.ChecksumUnknown
 		d.Opts, d.Scale, d.MSS, d.TSVal, d.TSEcr, d.SACKEdge = 0, 0, 0, 0, 0, 0
 		if g.optLen() > 0 {
-			d.Opts = decode.OptUnknown
+			d.Opts, d.CutHeader = decode.OptUnknown, true
 		}
 	}
 	return d
