@@ -27,13 +27,21 @@ it, and warnings are told. tcplife policy init writes one from a good run.
 --report writes the verdict for other readers; it may be given several times. A report
 without a file goes to standard output, in place of the text.
 
+With -i, check captures while a command runs, and judges what was captured: the
+tests of a service, say. It needs the right to capture, the command does not. When
+the command is over, connections have a moment (--settle) to end. If the command
+fails, so does check, with the command's exit status, after the verdict.
+
 Exit status: 0 the policy is kept; 1 it is broken; 2 trouble: wrong usage, a wrong
-policy, or an input that could not be read to its end.`
+policy, or an input that could not be read to its end. With -i, that of the command
+if it fails; standard error tells them apart.`
 
 const checkExample = `  tcplife check run.pcap
   tcplife check --policy ci/tcplife.yaml captures/
   tcplife check --report junit=tcplife.xml --report sarif=tcplife.sarif run.pcap
-  tcplife check --report text --report github run.pcap`
+  tcplife check --report text --report github run.pcap
+  tcplife check -i lo -- go test ./...
+  tcplife check -i lo --write run.pcapng port 5432 -- npm test`
 
 // errBroken is returned where the policy is broken, which the verdict has told.
 var errBroken = errors.New("policy broken")
@@ -47,17 +55,18 @@ type checkFlags struct {
 	packets  packetFlags
 	separate bool
 	quiet    bool
+	around   aroundFlags
 }
 
 func newCheck() *cobra.Command {
 	var f checkFlags
 	cmd := &cobra.Command{
-		Use:     "check FILE... [FILTER]",
+		Use:     "check FILE... [FILTER] | check -i INTERFACE [FILTER] -- COMMAND",
 		Short:   "Hold captured traffic to a policy",
 		Long:    checkLong,
 		Example: checkExample,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && len(f.around.interfaces) == 0 {
 				return errors.New("no capture file given; tcplife check --help tells more")
 			}
 			return nil
@@ -68,6 +77,7 @@ func newCheck() *cobra.Command {
 	fs.SortFlags = false
 	policyFlag(cmd, &f.policy)
 	fs.StringArrayVar(&f.reports, "report", nil, "write a `REPORT[=FILE]` of the verdict: "+strings.Join(ci.Formats(), ", "))
+	f.around.add(cmd)
 	f.packets.add(cmd)
 	separateFlag(cmd, &f.separate)
 	f.track.add(cmd)
@@ -102,18 +112,34 @@ func (f *checkFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	config, err := f.track.config(cmd)
-	if err != nil {
-		return err
+	if len(f.around.interfaces) > 0 {
+		return f.runAround(cmd, args, p, reports)
 	}
-	f.rules.set = slices.Concat(p.Set, f.rules.set) // of two, the later holds
-	rules, err := f.rules.config(&f.track)
-	if err != nil {
+	if err := f.around.unused(cmd); err != nil {
 		return err
 	}
 	args, filter, err := f.packets.take(cmd, args)
 	if err != nil {
 		return err
+	}
+	v, err := f.judge(cmd, p, args, filter)
+	if v == nil {
+		return err
+	}
+	return errors.Join(tell(cmd.OutOrStdout(), reports, v), err)
+}
+
+// judge holds the files to the policy. Where they could not be read to their end,
+// there are a verdict and an error; where there is nothing to judge, only an error.
+func (f *checkFlags) judge(cmd *cobra.Command, p *policy.Policy, args []string, filter packetFilter) (*policy.Verdict, error) {
+	config, err := f.track.config(cmd)
+	if err != nil {
+		return nil, err
+	}
+	f.rules.set = slices.Concat(p.Set, f.rules.set) // of two, the later holds
+	rules, err := f.rules.config(&f.track)
+	if err != nil {
+		return nil, err
 	}
 	j := policy.NewJudge(p)
 	j.Explain = explainCommand(cmd, args, filter.expr)
@@ -127,29 +153,29 @@ func (f *checkFlags) run(cmd *cobra.Command, args []string) error {
 	a.tell(cmd.ErrOrStderr(), f.quiet)
 	files := a.expand(args)
 	if len(files) == 0 {
-		return errTold
+		return nil, errTold
 	}
 	a.run(files)
 	if a.failed && (a.summary.Captures == 0 || a.filter.useless()) {
-		return errTold // there is nothing to judge
+		return nil, errTold // there is nothing to judge
 	}
 	if err := a.close(); err != nil {
-		return err
+		return nil, err
 	}
-	return f.tell(cmd.OutOrStdout(), reports, j.Verdict(), a.failed)
+	if a.failed {
+		return j.Verdict(), errTold
+	}
+	return j.Verdict(), nil
 }
 
-// tell writes the reports and returns what becomes the exit status.
-func (f *checkFlags) tell(stdout io.Writer, reports []reportTo, v *policy.Verdict, failed bool) error {
+// tell writes the reports and returns errBroken if the policy is.
+func tell(stdout io.Writer, reports []reportTo, v *policy.Verdict) error {
 	for _, r := range reports {
 		if err := r.write(stdout, v); err != nil {
 			return err
 		}
 	}
-	switch {
-	case failed:
-		return errTold
-	case v.Broken():
+	if v.Broken() {
 		return errBroken
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dsnet/compress/bzip2"
@@ -165,4 +166,23 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+// condition tells what the machine has. [capture]: a network of our own, in which we
+// may capture; the script then runs commands in it by "unshare -rn sh -c".
+func condition(name string) (bool, error) {
+	if name != "capture" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return exec.Command("unshare", "-rn", "ip", "link", "set", "lo", "up").Run() == nil, nil
+}
+
+// goCache returns where go keeps what it has built, so that scripts don't build it
+// again.
+func goCache() string {
+	out, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }

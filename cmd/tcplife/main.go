@@ -28,12 +28,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	err := cmd.Execute()
+	var failed *commandError
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE): // the reader has seen enough
 		return statusOK
+	case errors.As(err, &failed):
+		complain(stderr, failed.Error())
+		return failed.status
+	case errors.Is(err, errTold):
 	case errors.Is(err, errBroken):
 		return statusBroken
-	case errors.Is(err, errTold):
 	default:
 		complain(stderr, err.Error())
 	}

@@ -34,8 +34,9 @@ func TestScripts(t *testing.T) {
 			"await":    await,
 			"status":   status,
 		},
+		Condition: condition,
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, "NO_COLOR=", "COLUMNS=", "BAD=\x1b[31m", "SAMPLES="+samples)
+			e.Vars = append(e.Vars, "NO_COLOR=", "COLUMNS=", "BAD=\x1b[31m", "SAMPLES="+samples, "GOCACHE="+goCache(), "GOTOOLCHAIN=local")
 			return nil
 		},
 	})

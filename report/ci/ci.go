@@ -113,11 +113,11 @@ func details(r *policy.Result) []string {
 	return lines
 }
 
-// notes are what there is to say of the policy itself, each on a line.
+// notes are the verdict's, each on a line.
 func notes(v *policy.Verdict) []string {
 	var list []string
 	for _, n := range v.Notes {
-		list = append(list, plain(policyName(v)+": "+n))
+		list = append(list, plain(n))
 	}
 	return list
 }

@@ -36,7 +36,7 @@ func verdict(t testing.TB) *policy.Verdict {
 	at := capture.Time(1767225600e9)
 	return &policy.Verdict{
 		Policy: p, Captures: []string{"run.pcap"}, Inputs: 1, Packets: 1234, Connections: 12, First: at, Last: at.Add(90e9),
-		Notes: []string{"line 9: the exception for close-wait was not needed"},
+		Notes: []string{"ci/tcplife.yaml:9: the exception for close-wait was not needed"},
 		Results: []policy.Result{
 			{
 				Kind: policy.RuleCheck, Name: "close-wait", Line: 4, Status: policy.Broken, Severity: anomaly.Warn, Count: 2,

@@ -20,7 +20,7 @@ func github(w io.Writer, v *policy.Verdict) error {
 			property("tcplife: "+title(r)), data(strings.Join(append([]string{plain(r.Message)}, details(r)...), "\n")))
 	}
 	for _, n := range notes(v) {
-		p.printf("::notice title=%s::%s\n", property("tcplife: policy"), data(n))
+		p.printf("::notice title=%s::%s\n", property("tcplife"), data(n))
 	}
 	return p.err
 }

@@ -14,7 +14,7 @@ import (
 type Verdict struct {
 	Policy      *Policy
 	Results     []Result // broken ones first, the severest of them, else in the order of the policy
-	Notes       []string // on the policy itself
+	Notes       []string // on exceptions of the policy, and how the packets were captured
 	Captures    []string // names of the inputs, the first of them
 	Inputs      uint64
 	Packets     uint64
@@ -153,10 +153,10 @@ func (j *Judge) Verdict() *Verdict {
 	for i, x := range j.policy.Allow {
 		switch {
 		case j.last != 0 && !j.last.UTC().Before(x.Until):
-			v.Notes = append(v.Notes, fmt.Sprintf("line %d: the exception for %s has run out on %s; its reason was: %s",
-				x.Line, x.Rule.Name, x.Until.AddDate(0, 0, -1).Format("2006-01-02"), x.Reason))
+			v.Notes = append(v.Notes, fmt.Sprintf("%s:%d: the exception for %s has run out on %s; its reason was: %s",
+				j.policy.Name, x.Line, x.Rule.Name, x.Until.AddDate(0, 0, -1).Format("2006-01-02"), x.Reason))
 		case j.allow[i] == 0:
-			v.Notes = append(v.Notes, fmt.Sprintf("line %d: the exception for %s was not needed", x.Line, x.Rule.Name))
+			v.Notes = append(v.Notes, fmt.Sprintf("%s:%d: the exception for %s was not needed", j.policy.Name, x.Line, x.Rule.Name))
 		}
 	}
 	slices.SortStableFunc(v.Results, func(a, b Result) int {
