@@ -168,6 +168,7 @@ type Reset struct {
 	Stateless bool          // its supposed sender has shown no socket: it answers a SYN, or a probe without ACK
 	Asked     uint64        // the last segment of its target, if its sender has sent none since; else 0
 	Probe     bool          // that is a keep-alive
+	Probing   bool          // the last segment of its sender was a keep-alive: the host gives up, not the program
 	Quiet     time.Duration // since its sender's last segment, to what its target sent then, or to the RST if that is nothing; 0 if it never sent
 	Waiting   capture.Time  // when its target sent the last of what waits for an acknowledgment, repetitions left out; 0: nothing waits
 	Took      uint32        // octets of its target that it is the first to acknowledge

@@ -336,12 +336,16 @@ func (e *End) BeyondFIN() uint64 { return e.beyondFIN }
 func (e *End) Acked() bool { return e.last(sndAckOfSYN) >= 0 }
 
 // ClosedWith tells how the end's application closed it, if the wire does.
+// close() and shutdown(SHUT_WR) put the same FIN on it; what tells them apart is
+// the answer to data that comes later: after shutdown() it is acknowledged, after
+// close() it meets RST. A program that calls one after the other has called the
+// first. A RST that the host made, or somebody else, is nobody's call.
 func (e *End) ClosedWith() Closer {
 	switch {
-	case e.lateReset:
-		return ByClose
 	case e.lateAcked:
 		return ByShutdown
+	case e.lateReset:
+		return ByClose
 	case e.cover.on && e.cover.abort:
 		return ByAbort
 	}

@@ -35,8 +35,8 @@ const (
 	MarkNoTimestamps                   // it carries none, where the others do
 	MarkNoID                           // its IPv4 identification is 0, the others' is not
 	MarkIDJump                         // its IPv4 identification is not near the last one, where the others' step evenly
-	MarkSameTTL                        // it has come as many hops as the others
-	MarkOtherTTL                       // it has not
+	MarkSameTTL                        // its TTL is the others'
+	MarkOtherTTL                       // it has come another number of hops than the others; a stack may begin its RSTs with another TTL
 	MarkAnswers                        // it follows a segment of its target and has the number which that acknowledged
 	MarkTooSoon                        // bare, it follows that segment sooner than its supposed sender ever answered
 	MarkAhead                          // another RST lay ahead of it in the window: a guess at what was in flight
@@ -90,6 +90,12 @@ func (r *Reset) Maker() (m Maker, mayBe []Maker) {
 	return m, mayBe
 }
 
+// aborts reports whether the RST shows that its sender's program aborted.
+func (r *Reset) aborts() bool {
+	m, _ := r.Maker()
+	return r.ACK && m == Application && !r.Probing
+}
+
 // marks compares a RST with the other segments of its supposed sender, snd.
 func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 	set := func(ok bool, bit Marks) {
@@ -108,7 +114,7 @@ func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 		if least > most {
 			least, most = most, least // of two initial values
 		}
-		set(least <= h && h <= most, MarkSameTTL)
+		set(snd.minTTL <= seg.TTL && seg.TTL <= snd.maxTTL, MarkSameTTL)
 		set(h < least || h > most, MarkOtherTTL)
 	}
 	asked := rcv.Sent()

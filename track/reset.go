@@ -18,7 +18,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		// The first segment of a connection older than the capture: it proves
 		// its sender closed, and no number.
 		c.noteReset(snd, rcv, seg)
-		c.put(snd, cover{own: true, abort: seg.Flags.Has(decode.ACK)}, sent(seg))
+		c.put(snd, cover{own: true, abort: c.rst.aborts()}, sent(seg))
 		return
 	}
 	if !c.exactRST(snd, rcv, seg) {
@@ -35,7 +35,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		// Numbered with its own FIN, it was sent before the FIN's ACK arrived.
 		c.withdraw(snd, i, seg)
 	}
-	if !seg.Flags.Has(decode.ACK) && snd.fin.counts && rcv.Unacked() > 0 {
+	if !seg.Flags.Has(decode.ACK) && snd.fin.counts && rcv.Unacked() > 0 && !c.marks(snd, rcv, seg).Has(MarkOtherTTL) {
 		snd.lateReset = true
 	}
 	if seg.Flags.Has(decode.ACK) && !snd.cover.on && snd.nxtKnown && seg.Seq == snd.nxt && !after(seg.Ack, rcv.highest()) {
@@ -49,7 +49,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		}
 	}
 	c.noteReset(snd, rcv, seg)
-	c.put(snd, cover{own: true, abort: seg.Flags.Has(decode.ACK) && snd.state != Listen}, sent(seg))
+	c.put(snd, cover{own: true, abort: c.rst.aborts()}, sent(seg))
 	c.put(rcv, cover{}, received(seg))
 }
 
@@ -138,6 +138,7 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 			until = s.from // the first of several
 		}
 	}
+	r.Probing = snd.keptAlive && r.Asked == 0
 	if snd.sent {
 		r.Quiet = max(until.Sub(snd.Sent()), 0)
 	}

@@ -349,8 +349,13 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 				snd.rise = rise{true, received(seg)}
 			}
 		}
-		if snd.state == FinWait2 && rcv.unaKnown && ack-rcv.una > 1 {
-			snd.lateAcked = true
+		if snd.fin.counts && !snd.fin.inferred && after(seg.Seq, snd.fin.seq) && rcv.unaKnown {
+			// Its FIN acknowledged all that had come until then. One octet more may be a FIN.
+			late := ack - rcv.una
+			if rcv.fin.ackedBy(ack) {
+				late--
+			}
+			snd.lateAcked = snd.lateAcked || late > 1 || late == 1 && rcv.fin.counts
 		}
 		rcv.una, rcv.unaKnown = ack, true
 		rcv.streak = streak{}

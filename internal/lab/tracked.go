@@ -17,6 +17,7 @@ type got struct {
 	Ends           [2][]move
 	MayBe          [2][]string // other states that an end may be in at last
 	ClosedFirst    string
+	ClosedWith     [2]string
 	First          uint64 // frame
 }
 
@@ -37,6 +38,7 @@ func tracked(r *capture.Reader) ([]*got, error) {
 	tr.Done = func(c *track.Conn) {
 		g := &got{ClosedFirst: c.ClosedFirst().String(), First: c.First}
 		for i, e := range c.Ends() {
+			g.ClosedWith[i] = e.ClosedWith().String()
 			for _, s := range e.MayBe(tr.Now()).List() {
 				g.MayBe[i] = append(g.MayBe[i], s.String())
 			}

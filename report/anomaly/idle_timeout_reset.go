@@ -18,7 +18,7 @@ The connection was idle, and then a RST ended it: at once, or in answer to the
 next segment. Firewalls, load balancers and NAT gateways keep a table of the
 connections they know, drop an entry that is idle for long, and answer what comes
 later with RST, or not at all. The rule tells of a RST that has come another number
-of hops than its supposed sender's segments after a minute or more of silence, and
+of hops than its supposed sender's segments after ten seconds or more of silence, and
 of a bare RST without such evidence after an idle time near the timer of a known
 box, which the message names. Let the program or the host send keep-alives well
 below the box's timer (TCP_KEEPIDLE), or pool connections for a shorter time.
@@ -30,8 +30,8 @@ the RST has its TTL, and other connections to it break too.`,
 	Check:    checkIdleTimeoutReset,
 }
 
-var idleTimeoutAfter = span("after", time.Minute,
-	"no box is known to forget an established connection sooner by default; RFC 5382 wants two hours and four minutes")
+var idleTimeoutAfter = span("after", 10*time.Second,
+	"people and programs pause for seconds in the middle of things; no box is known to be set to less (RFC 5382 wants two hours and four minutes)")
 
 // timers of boxes that reset what they have forgotten, by their makers' documents.
 var timers = []struct {
