@@ -60,6 +60,7 @@ type bench struct {
 	yardstick string // "": there is none
 	without   string // why
 	workers   bool   // tcplife has --workers
+	commit    string // what was built
 	load      string // when it began
 	results   []*result
 }
@@ -215,7 +216,9 @@ func (b *bench) run(w io.Writer) error {
 
 // build makes the programs that are measured.
 func (b *bench) build() error {
+	b.commit = b.tcplife
 	if b.tcplife == "" {
+		b.commit = commit()
 		b.tcplife = filepath.Join(b.cache, "tcplife")
 		cmd := exec.Command("go", "build", "-trimpath", "-o", b.tcplife, "tcplife/cmd/tcplife")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -15,7 +15,7 @@ import (
 
 // report writes what was measured, as Markdown.
 func (b *bench) report(w io.Writer) {
-	fmt.Fprintf(w, "Commit %s, %s. Load when it began: %s. Scale %g, %d rounds.\n", commit(), machine(), b.load, b.scale, b.rounds)
+	fmt.Fprintf(w, "Commit %s, %s. Load when it began: %s. Scale %g, %d rounds.\n", b.commit, machine(), b.load, b.scale, b.rounds)
 	fmt.Fprintf(w, "Medians; ratios are medians of the ratios in each round. One worker: `%s`.\n", b.workerWords())
 	if b.yardstick == "" {
 		fmt.Fprintf(w, "\n**No yardstick**: %s\n", b.without)
@@ -154,7 +154,7 @@ func grouped(n uint64) string {
 	return s
 }
 
-// commit names what was measured.
+// commit names what lies here.
 func commit() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
 	if err != nil {
