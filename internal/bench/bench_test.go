@@ -21,7 +21,14 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(func() int {
+		var err error
+		if tmp, err = os.MkdirTemp("", "bench"); err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(tmp)
+		return m.Run()
+	}())
 }
 
 // small returns a bench of captures of a few kilobytes.
@@ -34,6 +41,21 @@ func small(t *testing.T) *bench {
 	}
 	return b
 }
+
+// tcplife returns the program, which is built once.
+func tcplife(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(tmp, "tcplife")
+	if _, err := os.Stat(program); err != nil {
+		if out, err := exec.Command("go", "build", "-o", program, "tcplife/cmd/tcplife").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return program
+}
+
+// tmp is removed after the last test.
+var tmp string
 
 // All of make bench. It fails where tcplife or the yardstick counts other than
 // what was put in.
@@ -76,7 +98,7 @@ func TestRun(t *testing.T) {
 // Without a C compiler all the rest is measured.
 func TestNoCompiler(t *testing.T) {
 	b := small(t)
-	b.only = []string{"W2"}
+	b.only, b.tcplife = []string{"W2"}, tcplife(t)
 	t.Setenv("CC", filepath.Join(t.TempDir(), "no-compiler"))
 	var out strings.Builder
 	if err := b.run(&out); err != nil {
@@ -141,11 +163,7 @@ func TestMakeOnly(t *testing.T) {
 
 // What a summary lacks: the control bits and octets of every connection, in JSON.
 func TestJSONAgrees(t *testing.T) {
-	dir := t.TempDir()
-	tcplife := filepath.Join(dir, "tcplife")
-	if out, err := exec.Command("go", "build", "-o", tcplife, "tcplife/cmd/tcplife").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	dir, tcplife := t.TempDir(), tcplife(t)
 	for _, w := range append(workload.Standard(0.001), workload.Curve(0.001)...) {
 		path, truth, err := workload.Make(w, dir)
 		if err != nil {
