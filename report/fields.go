@@ -181,6 +181,11 @@ func inputOf(e encoder, key string, frame uint64, c *Connection) {
 
 func transition(e encoder, r track.Role, t track.Transition, c *Connection) {
 	e.open("")
+	transitionFields(e, r, t, c.Inputs, c.Capture)
+	e.close()
+}
+
+func transitionFields(e encoder, r track.Role, t track.Transition, in *Inputs, here string) {
 	e.str("side", r.String())
 	e.str("from", t.From.String())
 	e.str("to", t.To.String())
@@ -190,11 +195,10 @@ func transition(e encoder, r track.Role, t track.Transition, c *Connection) {
 	} else {
 		e.null("packet") // the clock moved it
 	}
-	if name, other := c.Inputs.elsewhere(t.Frame, c.Capture); other {
+	if name, other := in.elsewhere(t.Frame, here); other {
 		e.str("capture", name)
 	}
 	e.str("basis", t.Basis.String())
-	e.close()
 }
 
 func finding(e encoder, f *anomaly.Finding, in *Inputs, here string) {
@@ -216,6 +220,23 @@ func finding(e encoder, f *anomaly.Finding, in *Inputs, here string) {
 		e.end()
 	}
 	e.str("message", f.Message)
+}
+
+// event puts the fields of the record "transition" into e.
+func (s *scratch) event(e encoder, t *Transition) {
+	e.str("type", "transition")
+	e.uint("id", t.ID)
+	here := t.Inputs.Name(t.Conn.First)
+	e.str("capture", here)
+	for r, end := range t.Conn.Ends() {
+		e.open(track.Role(r).String())
+		s.buf = appendAddr(s.buf[:0], end.Addr())
+		e.text("addr", s.buf)
+		e.uint("port", uint64(end.Port()))
+		e.close()
+	}
+	transitionFields(e, t.Role, t.Transition, t.Inputs, here)
+	e.bool("withdrawn", t.Withdrawn)
 }
 
 // finding puts the fields of the record "finding" into e.

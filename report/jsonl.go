@@ -119,6 +119,13 @@ func (s *jsonl) Finding(f *Finding) error {
 	return s.write()
 }
 
+// Transition makes it a TransitionSink.
+func (s *jsonl) Transition(t *Transition) error {
+	s.begin()
+	s.event(&s.json, t)
+	return s.write()
+}
+
 func (s *jsonl) Capture(c *Capture) error {
 	s.begin()
 	s.capture(&s.json, c)

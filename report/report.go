@@ -54,7 +54,24 @@ type Connection struct {
 // duration returns the nanoseconds from the first segment to the last.
 func (c *Connection) duration() int64 { return int64(c.End() - c.Start) }
 
-// A Finding concerns several connections of an input, or none.
+// A TransitionSink is a Sink that tells of transitions while they happen. The
+// record of the connection, which comes later, has them too.
+type TransitionSink interface{ Transition(*Transition) error }
+
+// A Transition is one that an end of a connection has just made.
+type Transition struct {
+	track.Transition
+	Conn   *track.Conn
+	ID     uint64 // as Connection has it
+	Role   track.Role
+	Inputs *Inputs
+	// Withdrawn says that the end has contradicted what was told of it: it is in
+	// state To after all.
+	Withdrawn bool
+}
+
+// A Finding concerns several connections of an input, or none, or, where a capture
+// goes on live, one connection that is not over.
 type Finding struct {
 	anomaly.Finding
 	Capture string
@@ -128,6 +145,7 @@ var formats = []struct {
 	{"jsonl", newJSONL, true},
 	{"json", newJSON, true},
 	{"csv", newCSV, true},
+	{"ss", newSockets, false},
 }
 
 // Foreign reports whether the named format tells what Zeek and Wireshark call a

@@ -103,6 +103,7 @@ func TestGoldens(t *testing.T) {
 		{"report.jsonl", "jsonl", Options{}},
 		{"report.json", "json", Options{}},
 		{"report.csv", "csv", Options{}},
+		{"sockets.txt", "ss", Options{}},
 	} {
 		t.Run(g.golden, func(t *testing.T) {
 			var out bytes.Buffer
@@ -147,6 +148,25 @@ func compileSchema(t *testing.T) *jsonschema.Schema {
 
 // TestSchema holds every record to the schema, and to being one line of valid
 // JSON, whatever the names hold.
+// telling tells the transitions of each connection before it, and withdraws them.
+type telling struct{ Sink }
+
+func (s telling) Connection(c *Connection) error {
+	for r, e := range c.Ends() {
+		for _, tr := range e.Transitions() {
+			for _, withdrawn := range []bool{false, true} {
+				err := s.Sink.(TransitionSink).Transition(&Transition{
+					Transition: tr, Conn: c.Conn, ID: c.ID, Role: track.Role(r), Inputs: NewInputs([]string{hostile}), Withdrawn: withdrawn,
+				})
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return s.Sink.Connection(c)
+}
+
 func TestSchema(t *testing.T) {
 	s := compileSchema(t)
 	var out bytes.Buffer
@@ -157,7 +177,7 @@ func TestSchema(t *testing.T) {
 	if err := sink.Finding(f); err != nil {
 		t.Fatal(err)
 	}
-	play(t, sink, hostile, readScripts(t, "orderly", "stuck", "unreachable", "aborted")...)
+	play(t, telling{sink}, hostile, readScripts(t, "orderly", "stuck", "unreachable", "aborted")...)
 	types := map[string]int{}
 	for line := range strings.Lines(out.String()) {
 		for _, r := range line[:len(line)-1] {
@@ -177,7 +197,7 @@ func TestSchema(t *testing.T) {
 			t.Errorf("type is not first: %s", line)
 		}
 	}
-	if types["connection"] != 4 || types["capture"] != 4 || types["finding"] != 1 || types["summary"] != 1 {
+	if types["connection"] != 4 || types["capture"] != 4 || types["finding"] != 1 || types["summary"] != 1 || types["transition"] < 20 {
 		t.Errorf("records: %v", types)
 	}
 }

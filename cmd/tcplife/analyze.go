@@ -30,6 +30,7 @@ type analysis struct {
 	icmp     func(id uint64, c *track.Conn, e *decode.ICMPError)                // nil: nobody does
 	enough   func() bool                                                        // reports whether the rest may be left out; nil: never
 	stopped  func() bool                                                        // reports whether the user has interrupted; nil: never
+	endless  bool                                                               // streams are not numbered, since nobody could look them up
 	live     func(t *track.Tracker, in *input, base uint64) source              // opens what is read in place of files; nil: files are
 
 	inputs   *report.Inputs
@@ -146,7 +147,7 @@ func (a *analysis) flush(t *track.Tracker) {
 // on.
 func (a *analysis) observation(files []string, first int) {
 	inputs := make([]input, len(files))
-	if a.config.History && a.filter.all() { // of a part of the packets, streams would be counted otherwise
+	if a.config.History && a.filter.all() && !a.endless { // of a part of the packets, streams would be counted otherwise
 		for i := range inputs {
 			inputs[i].streams = decode.NewStreams()
 		}

@@ -24,11 +24,13 @@ type trackFlags struct {
 // defaultMemory is enough for about ten million connections at a time.
 const defaultMemory size = 4 << 30
 
+// unknownMemory is what a machine is taken to have that doesn't tell.
+const unknownMemory size = 4 << 30
+
 func (f *trackFlags) add(cmd *cobra.Command) {
 	f.memory = defaultMemory
 	cmd.Flags().StringVar(&f.stack, "stack", anomaly.StackNames()[0], oneOf("the hosts' system, which sets how long TIME_WAIT lasts and which ports clients use", anomaly.StackNames()))
 	cmd.Flags().DurationVar(&f.timeWait, "time-wait", 0, "how long TIME_WAIT lasts, if not as the --stack has it: "+timeWaits())
-	cmd.Flags().Lookup("time-wait").DefValue = "" // pflag would show it as 0s
 	complete(cmd, "stack", anomaly.StackNames())
 	cmd.Flags().Var(&f.memory, "memory-limit", "how much memory connections may take: 512M, 4G; beyond, the longest idle are evicted")
 	cmd.Flags().BoolVar(&f.zeekCompat, "zeek-compat", false, "split connections where Zeek does, by its timers too, to compare row by row")

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"slices"
+
+	"tcplife/decode"
+	"tcplife/report"
+	"tcplife/report/anomaly"
+	"tcplife/track"
+)
+
+// eventKinds are what a stream of events may have, in --events.
+var eventKinds = []string{"transitions", "findings", "connections"}
+
+// A teller tells transitions and findings as they come to be known: each once,
+// while the connection is open. The records of connections tell them again.
+type teller struct {
+	sink        report.Sink
+	transitions report.TransitionSink // nil: they are not told
+	findings    bool
+	inputs      *report.Inputs
+	err         error // the sink's
+
+	ends  map[uint64]toldEnds // by id, of open connections
+	found map[uint64][]foundOf
+	group map[groupOf]bool // findings about many connections
+}
+
+// toldEnds is which transitions of the two ends were told: how many, and the last.
+type toldEnds [2]struct {
+	n     int32
+	to    track.State
+	frame uint64
+}
+
+// foundOf tells a finding from the others about a connection.
+type foundOf struct {
+	rule *anomaly.Rule
+	side anomaly.Side
+}
+
+// groupOf tells a finding about many connections from the others.
+type groupOf struct {
+	rule *anomaly.Rule
+	addr decode.Addr
+	port uint16
+}
+
+// maxGroupsTold bounds the findings about many connections that are remembered.
+// What is told again beyond it is told twice.
+const maxGroupsTold = 10_000
+
+func newTeller(sink report.Sink, inputs *report.Inputs) *teller {
+	return &teller{
+		sink: sink, inputs: inputs, ends: make(map[uint64]toldEnds), found: make(map[uint64][]foundOf), group: make(map[groupOf]bool),
+	}
+}
+
+// moved tells the transitions of c that were not told.
+func (t *teller) moved(id uint64, c *track.Conn) {
+	if t.transitions == nil {
+		return
+	}
+	told, changed := t.ends[id], false
+	for i, e := range c.Ends() {
+		all := e.Transitions()
+		n, last := int(told[i].n), len(all)-1
+		same := func(at int) bool {
+			return 0 <= at && at <= last && all[at].To == told[i].to && all[at].Frame == told[i].frame
+		}
+		switch {
+		case n == len(all) && (n == 0 || same(last)):
+			continue
+		case n == 0 || same(n-1):
+			t.tell(id, c, i, all[n:])
+		case n < len(all) && same(last): // moves that were under way when a RST closed the end, and that again
+			t.tell(id, c, i, all[n-1:])
+		default: // withdrawn, or replaced by others
+			t.withdraw(id, c, i, told[i].to)
+		}
+		told[i].n = int32(len(all))
+		if last >= 0 {
+			told[i].to, told[i].frame = all[last].To, all[last].Frame
+		}
+		changed = true
+	}
+	if changed {
+		t.ends[id] = told
+	}
+}
+
+func (t *teller) tell(id uint64, c *track.Conn, side int, all []track.Transition) {
+	for i := range all {
+		t.transition(&report.Transition{Conn: c, ID: id, Role: track.Role(side), Transition: all[i]})
+	}
+}
+
+// withdraw tells that an end is not in the state that was told last, and what it is
+// in.
+func (t *teller) withdraw(id uint64, c *track.Conn, side int, from track.State) {
+	e := c.Ends()[side]
+	frame, at := c.Last(), c.End()
+	for _, w := range c.Withdrawals() {
+		if w.To == from {
+			frame = w.By
+		}
+	}
+	t.transition(&report.Transition{
+		Conn: c, ID: id, Role: track.Role(side), Withdrawn: true,
+		Transition: track.Transition{From: from, To: e.State(), Basis: track.Sent, Time: at, Frame: frame},
+	})
+}
+
+func (t *teller) transition(tr *report.Transition) {
+	if t.err == nil {
+		tr.Inputs = t.inputs
+		t.err = t.transitions.Transition(tr)
+	}
+}
+
+// about tells those findings about c that were not told.
+func (t *teller) about(id uint64, c *track.Conn, findings []anomaly.Finding) {
+	if !t.findings {
+		return
+	}
+	for i := range findings {
+		f := findings[i]
+		key := foundOf{f.Rule, f.Side}
+		if slices.Contains(t.found[id], key) {
+			continue
+		}
+		t.found[id] = append(t.found[id], key)
+		e := c.Server()
+		if f.Side == anomaly.ClientSide {
+			e = c.Client()
+		}
+		f.Conns, f.Addr, f.Port = []uint64{id}, e.Addr(), e.Port()
+		t.finding(&f)
+	}
+}
+
+// aboutMany tells those findings about many connections that were not told.
+func (t *teller) aboutMany(findings []anomaly.Finding) {
+	if !t.findings {
+		return
+	}
+	for i := range findings {
+		f := &findings[i]
+		key := groupOf{f.Rule, f.Addr, f.Port}
+		if t.group[key] {
+			continue
+		}
+		if len(t.group) == maxGroupsTold {
+			clear(t.group)
+		}
+		t.group[key] = true
+		t.finding(f)
+	}
+}
+
+func (t *teller) finding(f *anomaly.Finding) {
+	if t.err != nil {
+		return
+	}
+	found := report.Finding{Finding: *f, Inputs: t.inputs, Capture: t.inputs.Name(0)}
+	t.err = t.sink.Finding(&found)
+}
+
+// forget forgets a connection whose record is closed.
+func (t *teller) forget(id uint64) {
+	delete(t.ends, id)
+	delete(t.found, id)
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "os"
+
+// notifySnapshot returns nil: this system has no signal for it.
+func notifySnapshot() <-chan os.Signal { return nil }
