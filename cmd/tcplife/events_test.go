@@ -121,15 +121,23 @@ func TestTellFindings(t *testing.T) {
 	sink := &told{}
 	tell := newTeller(sink, report.NewInputs([]string{"eth0"}))
 	tell.findings = true
-	c := &track.Conn{}
 	stuck := []anomaly.Finding{{Rule: anomaly.CloseWait, Side: anomaly.ServerSide}}
 	both := append(slices.Clone(stuck), anomaly.Finding{Rule: anomaly.CloseWait, Side: anomaly.ClientSide})
-	tell.about(1, c, stuck)
-	tell.about(1, c, stuck)
-	tell.about(1, c, both)
-	tell.about(2, c, stuck)
-	tell.forget(1)
-	tell.about(1, c, stuck)
+	scripts, err := script.Parse("0 --> S 0:0(0)\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := track.New(track.Config{})
+	tr.Done = func(c *track.Conn) {
+		tell.about(1, c, stuck)
+		tell.about(1, c, stuck)
+		tell.about(1, c, both)
+		tell.about(2, c, stuck)
+		tell.forget(1)
+		tell.about(1, c, stuck)
+	}
+	tr.Segment(scripts[0].Events(1, 2)[0].Segment)
+	tr.Finish()
 	many := []anomaly.Finding{{Rule: anomaly.CloseWait, Port: 80}}
 	tell.aboutMany(many)
 	tell.aboutMany(many)
