@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tcplife/decode/capture/live"
 )
 
 // network puts the test into a network namespace of its own, which ends with it,
@@ -209,7 +211,7 @@ func records(typ, lines string) (out []string) {
 func TestLiveEqualsFile(t *testing.T) {
 	network(t, []string{"tcpdump"})
 	dir := t.TempDir()
-	tcpdump := begin(t, dir, "tcpdump", "-i", "lo", "--nano", "--immediate-mode", "-B", "65536", "-w", "tcpdump.pcap", "tcp or icmp")
+	tcpdump := begin(t, dir, "tcpdump", "-i", "lo", "--nano", "--immediate-mode", "-s", fmt.Sprint(live.DefaultSnaplen), "-w", "tcpdump.pcap", "tcp or icmp")
 	tcpdump.await(tcpdump.err, "listening on")
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "-w", "kept.pcapng", "tcp or icmp")
 	captures(t, filepath.Join(dir, "kept.pcapng"))
@@ -238,21 +240,21 @@ func TestLiveEqualsFile(t *testing.T) {
 	if got := tcplife.text(tcplife.err); got != "" {
 		t.Errorf("stderr: %s", got)
 	}
-	live := records("connection", lines)
-	if len(live) < 90 {
-		t.Errorf("%d connections were told", len(live))
+	told := records("connection", lines)
+	if len(told) < 90 {
+		t.Errorf("%d connections were told", len(told))
 	}
-	if n := len(records("transition", lines)); n < 6*len(live) {
-		t.Errorf("%d transitions of %d connections were told", n, len(live))
+	if n := len(records("transition", lines)); n < 6*len(told) {
+		t.Errorf("%d transitions of %d connections were told", n, len(told))
 	}
 	kept := begin(t, dir, "tcplife", "-f", "jsonl", "kept.pcapng")
 	kept.cmd.Wait()
-	equalLines(t, "the file of its own", live, records("connection", kept.text(kept.out)))
+	equalLines(t, "the file of its own", told, records("connection", kept.text(kept.out)))
 
 	// tcpdump was there before, and read the clock itself.
 	theirs := begin(t, dir, "tcplife", "-f", "jsonl", "tcpdump.pcap")
 	theirs.cmd.Wait()
-	equalLines(t, "tcpdump's file", untimed(live), untimed(records("connection", theirs.text(theirs.out))))
+	equalLines(t, "tcpdump's file", untimed(told), untimed(records("connection", theirs.text(theirs.out))))
 }
 
 // untimed leaves out times, and what counts packets from the beginning of a capture.
