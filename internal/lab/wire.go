@@ -335,6 +335,7 @@ type forged struct {
 	flags    string // as in frame
 	tsval    uint32 // 0: no timestamps option
 	bad      bool   // wrong checksum
+	closed   bool   // as hosts without that socket answer: no window
 	size     int
 }
 
@@ -346,6 +347,9 @@ func (w *wire) forge(s forged) {
 		SrcPort: layers.TCPPort(s.src.Port()), DstPort: layers.TCPPort(s.dst.Port()),
 		Seq: s.seq, Ack: s.ack, Window: 64240,
 		SYN: has("S"), FIN: has("F"), RST: has("R"), ACK: has("."), PSH: has("P"), URG: has("U"),
+	}
+	if s.closed {
+		tcp.Window = 0
 	}
 	if s.tsval != 0 {
 		tcp.Options = append(tcp.Options, layers.TCPOption{
