@@ -308,7 +308,7 @@ func (c *Conn) Peer(e *End) *End {
 func (c *Conn) OneSided() bool {
 	for i := range c.ends {
 		if c.ends[i].packets == 0 {
-			return c.ends[1-i].acks
+			return c.ends[1-i].is(acks)
 		}
 	}
 	return false
@@ -322,9 +322,9 @@ func (c *Conn) Handshake() Handshake {
 		return Simultaneous
 	case c.completeness&SawSYNACK != 0 && c.acked:
 		return Complete
-	case c.completeness&SawSYNACK != 0 && cl.sentSYN && !cl.Acked():
+	case c.completeness&SawSYNACK != 0 && cl.is(sentSYN) && !cl.Acked():
 		return HalfOpen
-	case !cl.sentSYN || c.Midstream || cl.Acked():
+	case !cl.is(sentSYN) || c.Midstream || cl.Acked():
 		return Missed
 	case c.hasRST && sv.initial == Listen && sv.state == Listen && c.rst.By == Server:
 		return Refused
@@ -346,7 +346,7 @@ func (c *Conn) HandshakeTime() (time.Duration, bool) {
 func (c *Conn) Teardown() Teardown {
 	n := 0
 	for i := range c.ends {
-		if c.ends[i].fin.counts {
+		if c.ends[i].is(finCounts) {
 			n++
 		}
 	}

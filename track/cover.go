@@ -30,12 +30,12 @@ func (c *Conn) put(e *End, v cover, by cause) {
 // were under way already.
 func (c *Conn) contradict(snd *End, seg *decode.Segment) {
 	v := &snd.cover
-	if peer := c.Peer(snd); seg.Flags.Has(decode.ACK) && peer.unaKnown && before(seg.Ack, peer.una) {
+	if peer := c.Peer(snd); seg.Flags.Has(decode.ACK) && peer.is(unaKnown) && before(seg.Ack, peer.una) {
 		return // no living end acknowledges less than before
 	}
 	switch {
 	case !v.on, c.order < v.order,
-		snd.unaKnown && before(seg.End(), snd.una),
+		snd.is(unaKnown) && before(seg.End(), snd.una),
 		!snd.isNew(seg):
 		return
 	case !v.own && !v.icmp && snd.underWay(seg, v.by.Time):

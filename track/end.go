@@ -82,16 +82,22 @@ type probe struct {
 
 // A fin is the FIN of one end.
 type fin struct {
-	seq      uint32 // its own number
-	copy     copyID // of its last copy
-	at       moment // when it was captured first, or had been sent at the latest
-	counts   bool   // valid
-	waits    bool   // captured behind a hole: valid when the hole is filled or acknowledged
-	inferred bool   // never captured
-	acksPeer bool   // its first copy acknowledged the peer's FIN
+	seq  uint32 // its own number
+	copy copyID // of its last copy
+	at   moment // when it was captured first, or had been sent at the latest
 }
 
-func (f *fin) ackedBy(ack uint32) bool { return f.counts && after(ack, f.seq) }
+// setFIN makes f the end's FIN, of which that is true of finFlags.
+func (e *endRecord) setFIN(f fin, is flags) {
+	e.fin = f
+	e.flags = e.flags&^finFlags | is
+}
+
+// forgetFIN makes the end one without FIN.
+func (e *endRecord) forgetFIN() { e.setFIN(fin{}, 0) }
+
+// finAckedBy reports whether the end's FIN counts, and ack acknowledges it.
+func (e *endRecord) finAckedBy(ack uint32) bool { return e.is(finCounts) && after(ack, e.fin.seq) }
 
 // A scale is what is known of the window scale that an end's segments use.
 type scale uint8
@@ -300,15 +306,15 @@ func (e *End) Entered(s State) (capture.Time, uint64, bool) {
 
 // ISN returns the end's initial sequence number, if its SYN was captured or can
 // be told.
-func (e *End) ISN() (uint32, bool) { return e.iss, e.issKnown }
+func (e *End) ISN() (uint32, bool) { return e.iss, e.is(issKnown) }
 
 // Unacked returns how many octets, SYN and FIN counted, the end sent beyond its
 // peer's last acknowledgment.
 func (e *End) Unacked() uint32 {
 	switch {
-	case !e.nxtKnown || !e.unaKnown && !e.issKnown:
+	case !e.is(nxtKnown) || !e.is(unaKnown) && !e.is(issKnown):
 		return 0
-	case !e.unaKnown:
+	case !e.is(unaKnown):
 		return e.nxt - e.iss
 	case after(e.nxt, e.una):
 		return e.nxt - e.una
@@ -319,10 +325,10 @@ func (e *End) Unacked() uint32 {
 // unackedPayload returns how many of those octets are payload.
 func (e *End) unackedPayload() uint32 {
 	n := e.Unacked()
-	if n > 0 && e.fin.counts && !(e.unaKnown && after(e.una, e.fin.seq)) {
+	if n > 0 && e.is(finCounts) && !(e.is(unaKnown) && after(e.una, e.fin.seq)) {
 		n--
 	}
-	if n > 0 && !e.unaKnown && e.sentSYN {
+	if n > 0 && !e.is(unaKnown) && e.is(sentSYN) {
 		n--
 	}
 	return n
@@ -394,7 +400,7 @@ func (e *End) highest() uint32 {
 func (e *End) isNew(seg *decode.Segment) bool {
 	id := identify(seg)
 	switch {
-	case !e.counted:
+	case !e.is(counted):
 		return true
 	case id.hasTS && e.lastCopy.hasTS && id.tsVal != e.lastCopy.tsVal:
 		return after(id.tsVal, e.lastCopy.tsVal)
@@ -460,7 +466,7 @@ func (e *End) Data() capture.Time { t, _ := e.lastData(); return t }
 func (e *End) DataFrame() uint64 { _, f := e.lastData(); return f }
 
 func (e *End) lastSent() (capture.Time, uint64) {
-	if !e.sent {
+	if !e.is(sentAny) {
 		return 0, 0
 	}
 	m := e.c.stamp(stampSent + int(e.i))
@@ -468,7 +474,7 @@ func (e *End) lastSent() (capture.Time, uint64) {
 }
 
 func (e *End) lastData() (capture.Time, uint64) {
-	if !e.sentData {
+	if !e.is(sentData) {
 		return 0, 0
 	}
 	m := e.c.stamp(stampData + int(e.i))
@@ -478,14 +484,14 @@ func (e *End) lastData() (capture.Time, uint64) {
 // noteSent keeps when the end sent a segment, the latest if frames are a little
 // out of order.
 func (e *End) noteSent(t capture.Time, frame uint64) {
-	if e.sent {
+	if e.is(sentAny) {
 		t = max(t, e.Sent())
 	}
-	e.sent = true
+	e.set(sentAny, true)
 	e.c.setStamp(stampSent+int(e.i), t, frame)
 }
 
 func (e *End) noteData(t capture.Time, frame uint64) {
-	e.sentData = true
+	e.set(sentData, true)
 	e.c.setStamp(stampData+int(e.i), t, frame)
 }

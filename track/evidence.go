@@ -132,7 +132,7 @@ func (e *End) Tries() []time.Duration {
 func (e *End) Refuted() int { return int(e.refuted) }
 
 // Acted reports whether the end did what proves that its SYN was acknowledged.
-func (e *End) Acted() bool { return e.acted }
+func (e *End) Acted() bool { return e.is(acted) }
 
 // wantedWithin is how soon after a window is open again its peer sends, if it had
 // been waiting for that.
@@ -220,7 +220,7 @@ func (c *Conn) collectSYN(snd *End, seg *decode.Segment) {
 // refuseAck keeps an acknowledgment by snd, in the handshake, of what rcv never
 // sent.
 func (c *Conn) refuseAck(snd, rcv *End, seg *decode.Segment) {
-	if c.badAck.Frame == 0 && rcv.issKnown {
+	if c.badAck.Frame == 0 && rcv.is(issKnown) {
 		c.badAck = BadAck{By: Role(c.index(snd)), Time: seg.Time, Frame: seg.Frame, Ack: seg.Ack, Off: int32(seg.Ack - rcv.nxt)}
 	}
 }

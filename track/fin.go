@@ -9,7 +9,7 @@ import (
 
 // beginFIN takes the FIN with number seq that an end sent for the first time.
 func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
-	if snd.fin.waits && snd.fin.seq == seq {
+	if snd.is(finWaits) && snd.fin.seq == seq {
 		snd.fin.copy = identify(seg)
 		return
 	}
@@ -17,22 +17,20 @@ func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
 	if beyond && !c.skipped(snd, seq) {
 		return // below octets that the end has already sent
 	}
-	snd.fin = fin{
-		seq: seq, at: c.moment(seg.Time, seg.Frame), copy: identify(seg),
-		acksPeer: seg.Flags.Has(decode.ACK) && (rcv.fin.ackedBy(seg.Ack) || rcv.fin.waits && seg.Ack == rcv.fin.seq+1),
-	}
+	snd.setFIN(fin{seq: seq, at: c.moment(seg.Time, seg.Frame), copy: identify(seg)}, 0)
+	snd.set(finAcksPeer, seg.Flags.Has(decode.ACK) && (rcv.finAckedBy(seg.Ack) || rcv.is(finWaits) && seg.Ack == rcv.fin.seq+1))
 	if snd.holed() || beyond {
-		snd.fin.waits = true
+		snd.set(finWaits, true)
 		return
 	}
-	snd.fin.counts = true
-	snd.blind = rcv.packets == 0 && rcv.unaKnown && after(seg.Ack, rcv.una)
-	if rcv.packets == 0 && snd.rise.one && seg.Ack == rcv.una && !rcv.fin.counts && rcv.established() && snd.state == Established {
+	snd.set(finCounts, true)
+	snd.blind = rcv.packets == 0 && rcv.is(unaKnown) && after(seg.Ack, rcv.una)
+	if rcv.packets == 0 && snd.rise.one && seg.Ack == rcv.una && !rcv.is(finCounts) && rcv.established() && snd.state == Established {
 		// The peer is never seen. The octet by which this end's acknowledgments
 		// last rose, now that it closes, was the peer's FIN.
-		rcv.fin = fin{counts: true, inferred: true, seq: rcv.una - 1, at: c.moment(snd.rise.by.time, snd.rise.by.frame)}
+		rcv.setFIN(fin{seq: rcv.una - 1, at: c.moment(snd.rise.by.time, snd.rise.by.frame)}, finCounts|finInferred)
 		rcv.take(sndFIN, snd.rise.by)
-		snd.ackedFIN = true
+		snd.set(ackedFIN, true)
 		by := snd.rise.by
 		by.basis = Sent
 		snd.take(sndAckOfFIN, by)
@@ -45,17 +43,18 @@ func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
 // octets beyond it are.
 func (c *Conn) contradictFIN(snd, rcv *End, seg *decode.Segment) {
 	switch {
-	case !snd.fin.counts:
-	case snd.fin.inferred && seg.Len > 0 && between(seg.Seq, snd.fin.seq, seg.Seq+seg.Len-1):
+	case !snd.is(finCounts):
+	case snd.is(finInferred) && seg.Len > 0 && between(seg.Seq, snd.fin.seq, seg.Seq+seg.Len-1):
 		c.withdrawFIN(snd, rcv, seg) // the octet was data
 	case (seg.Len > 0 || seg.Flags.Has(decode.FIN)) && after(seg.End(), snd.fin.seq+1):
-		if snd.fin.inferred || !snd.unaKnown || !after(snd.una, snd.fin.seq) {
+		if snd.is(finInferred) || !snd.is(unaKnown) || !after(snd.una, snd.fin.seq) {
 			c.withdrawFIN(snd, rcv, seg)
 		}
 	case seg.Flags.Has(decode.FIN) && seg.End() == snd.fin.seq+1:
-		if snd.fin.inferred {
-			snd.fin.inferred, snd.fin.copy = false, identify(seg)
-			if rcv.fin.counts && rcv.unaKnown && rcv.fin.ackedBy(rcv.una) && !rcv.ackedFIN {
+		if snd.is(finInferred) {
+			snd.fin.copy = identify(seg)
+			snd.set(finInferred, false)
+			if rcv.is(finCounts) && rcv.is(unaKnown) && rcv.finAckedBy(rcv.una) && !rcv.is(ackedFIN) {
 				// Lost at first, it had not arrived yet when what lay behind it
 				// acknowledged the peer's FIN.
 				at := c.at(snd.fin.at)
@@ -85,22 +84,25 @@ func (c *Conn) withdrawFIN(snd, rcv *End, seg *decode.Segment) {
 			c.withdraw(rcv, i, seg)
 		}
 	}
-	rcv.ackedFIN = false
-	if snd.fin.inferred {
-		snd.fin = fin{}
+	rcv.set(ackedFIN, false)
+	if snd.is(finInferred) {
+		snd.forgetFIN()
 		return
 	}
 	// Unless what contradicts it is a forger's: then the peer acknowledges it.
-	snd.fin.counts, snd.fin.waits = false, true
+	snd.set(finCounts, false)
+	snd.set(finWaits, true)
 }
 
 // countFIN lets e's FIN count that waited. What seemed to lie beyond it was a
 // forger's.
 func (c *Conn) countFIN(e *End) {
-	e.fin.waits, e.fin.counts = false, true
+	e.set(finWaits, false)
+	e.set(finCounts, true)
 	e.take(sndFIN, e.finSent())
 	if after(e.nxt, e.fin.seq+1) {
-		e.nxt, e.jumped = e.fin.seq+1, false
+		e.nxt = e.fin.seq + 1
+		e.set(jumped, false)
 		c.holes = slices.DeleteFunc(c.holes, func(h hole) bool { return h.of == c.index(e) })
 		e.holes = 0
 	}
@@ -111,12 +113,13 @@ func (c *Conn) countFIN(e *End) {
 // less than the connection's shortest round trip lies between: then they
 // crossed.
 func (c *Conn) inferFIN(e, peer *End, seg *decode.Segment) {
-	e.fin = fin{counts: true, inferred: true, seq: e.nxt, at: c.moment(seg.Time, seg.Frame)}
-	if peer.fin.counts && seg.Time.Sub(c.at(peer.fin.at).time) >= c.shortest() {
-		e.fin.acksPeer = true
-		if !e.ackedFIN {
+	e.setFIN(fin{seq: e.nxt, at: c.moment(seg.Time, seg.Frame)}, finCounts|finInferred)
+	if peer.is(finCounts) && seg.Time.Sub(c.at(peer.fin.at).time) >= c.shortest() {
+		e.set(finAcksPeer, true)
+		if !e.is(ackedFIN) {
 			e.takeAckOfFIN(peer, received(seg))
-			peer.una, peer.unaKnown = later(peer.una, peer.fin.seq+1), true
+			peer.una = later(peer.una, peer.fin.seq+1)
+			peer.set(unaKnown, true)
 		}
 	}
 	if e.state == SynReceived {

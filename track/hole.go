@@ -36,7 +36,7 @@ func (c *Conn) skipped(e *End, seq uint32) bool {
 			return true
 		}
 	}
-	return e.jumped
+	return e.is(jumped)
 }
 
 // fill takes the octets of seg out of the holes of its sender.
@@ -90,7 +90,7 @@ func (c *Conn) closeHoles(e *End) {
 		kept = append(kept, h)
 	}
 	c.holes = kept
-	if e.fin.waits && !e.holed() && e.nxt == e.fin.seq+1 {
+	if e.is(finWaits) && !e.holed() && e.nxt == e.fin.seq+1 {
 		c.countFIN(e)
 	}
 }

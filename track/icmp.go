@@ -29,7 +29,7 @@ func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 		if snd.Addr() != e.Src || snd.Port() != e.SrcPort {
 			snd = &c.ends[1]
 		}
-		if c.older != nil && snd.nxtKnown && (after(e.Seq, snd.nxt) || snd.issKnown && before(e.Seq, snd.iss)) {
+		if c.older != nil && snd.is(nxtKnown) && (after(e.Seq, snd.nxt) || snd.is(issKnown) && before(e.Seq, snd.iss)) {
 			continue
 		}
 		n := &c.icmp
@@ -37,7 +37,7 @@ func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 			n.First = e.Frame
 		}
 		n.Time, n.Frame, n.From, n.Type, n.Code, n.V6 = e.Time, e.Frame, e.From, e.Type, e.Code, e.V6
-		n.Of, n.SYN = Role(c.index(snd)), snd.sentSYN && e.Seq == snd.iss
+		n.Of, n.SYN = Role(c.index(snd)), snd.is(sentSYN) && e.Seq == snd.iss
 		c.hasICMP = true
 		if unreachable(e) && e.Seq == snd.iss && (snd.state == SynSent || snd.state == SynReceived && (c.crossed || endsRequest(e))) {
 			c.put(snd, cover{icmp: true}, cause{e.Time, e.Frame, Received})

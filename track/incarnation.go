@@ -43,7 +43,7 @@ func (t *Tracker) route(c *Conn, seg *decode.Segment) *Conn {
 	snd, _ := c.direction(seg)
 	switch {
 	case f.Has(decode.SYN) && f.Any(decode.FIN|decode.RST),
-		seg.Checksum == decode.ChecksumBad && snd.sumsRight:
+		seg.Checksum == decode.ChecksumBad && snd.is(sumsRight):
 		return c // begins nothing
 	case f.Has(decode.SYN | decode.ACK):
 		return t.routeSYNACK(c, seg)
@@ -73,37 +73,37 @@ func (c *Conn) fits(seg *decode.Segment) bool {
 		return c.exactRST(snd, rcv, seg)
 	}
 	reach := int32(65535) << rcv.shift(snd)
-	if snd.sentSYN && !rcv.issKnown {
+	if snd.is(sentSYN) && !rcv.is(issKnown) {
 		reach = 65535 // nothing but its SYN was answered yet
 	}
 	near := func(x, y uint32) bool { d := int32(x - y); return -reach <= d && d <= reach }
-	if snd.nxtKnown && !near(seg.Seq, snd.nxt) {
+	if snd.is(nxtKnown) && !near(seg.Seq, snd.nxt) {
 		return false
 	}
-	if seg.Flags.Has(decode.ACK) && rcv.nxtKnown {
+	if seg.Flags.Has(decode.ACK) && rcv.is(nxtKnown) {
 		if !near(seg.Ack, rcv.nxt) || rcv.packets > 0 && after(seg.Ack, rcv.highest()) {
 			return false
 		}
-		if rcv.issKnown && atMost(seg.Ack, rcv.iss) {
+		if rcv.is(issKnown) && atMost(seg.Ack, rcv.iss) {
 			return false
 		}
 	}
-	return !snd.issKnown || after(seg.Seq, snd.iss)
+	return !snd.is(issKnown) || after(seg.Seq, snd.iss)
 }
 
 func (t *Tracker) routeSYN(c *Conn, seg *decode.Segment) *Conn {
 	snd, rcv := c.direction(seg)
 	over := snd.isOver() && rcv.isOver()
 	switch {
-	case snd.sentSYN && snd.iss == seg.Seq && !snd.issProvisional && (snd.state == SynSent || snd.state == SynReceived || !over):
+	case snd.is(sentSYN) && snd.iss == seg.Seq && !snd.issProvisional && (snd.state == SynSent || snd.state == SynReceived || !over):
 		return c // repeats the first SYN
-	case !snd.sentSYN && snd.state == Listen && rcv.state == SynSent && !rcv.cover.on:
+	case !snd.is(sentSYN) && snd.state == Listen && rcv.state == SynSent && !rcv.cover.on:
 		return c // simultaneous open
 	}
-	used, stale := false, snd.counted && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && before(seg.TSVal, snd.lastCopy.tsVal)
+	used, stale := false, snd.is(counted) && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && before(seg.TSVal, snd.lastCopy.tsVal)
 	for o := c; o != nil; o = o.older {
 		e, _ := o.direction(seg)
-		used = used || e.sentSYN && e.iss == seg.Seq
+		used = used || e.is(sentSYN) && e.iss == seg.Seq
 	}
 	for i := range c.candidates {
 		d := &c.candidates[i]
@@ -134,7 +134,7 @@ func (t *Tracker) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
 		if d.seg.Flags.Has(decode.ACK) || !d.acknowledgedBy(seg) {
 			continue
 		}
-		if snd, _ := c.direction(seg); d.usedISN && snd.issKnown && snd.iss == seg.Seq {
+		if snd, _ := c.direction(seg); d.usedISN && snd.is(issKnown) && snd.iss == seg.Seq {
 			continue
 		}
 		return t.openCandidate(c, i)
@@ -164,13 +164,13 @@ func (t *Tracker) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
 // the one before, or answers its SYN.
 func (c *Conn) ownSYNACK(seg *decode.Segment) bool {
 	snd, rcv := c.direction(seg)
-	answers := rcv.sentSYN && between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt))
+	answers := rcv.is(sentSYN) && between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt))
 	switch {
-	case snd.sentSYN && !snd.issProvisional:
+	case snd.is(sentSYN) && !snd.issProvisional:
 		// Another number, while the client has acknowledged none, is a server
 		// that forgot its first answer.
 		return snd.iss == seg.Seq || answers && rcv.state == SynSent
-	case rcv.sentSYN:
+	case rcv.is(sentSYN):
 		return answers
 	}
 	return false
@@ -217,7 +217,7 @@ func (t *Tracker) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
 		return nil
 	}
 	snd, _ := c.direction(seg)
-	if !c.fits(seg) || !snd.isNew(seg) || snd.nxtKnown && before(seg.End(), snd.una) {
+	if !c.fits(seg) || !snd.isNew(seg) || snd.is(nxtKnown) && before(seg.End(), snd.una) {
 		return nil
 	}
 	kept := c.candidates[:0]

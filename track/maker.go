@@ -106,8 +106,8 @@ func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 	set(seg.Flags.Has(decode.ACK), MarkACK)
 	set(seg.Wnd != 0 && !seg.NoWnd, MarkWindow)
 	set(seg.Opts.Has(decode.OptTimestamps), MarkTimestamps)
-	set(seg.Opts&(decode.OptTimestamps|decode.OptUnknown) == 0 && snd.counted && snd.lastCopy.hasTS, MarkNoTimestamps)
-	set(!seg.HasIPID && snd.counted && snd.lastCopy.hasID, MarkNoID)
+	set(seg.Opts&(decode.OptTimestamps|decode.OptUnknown) == 0 && snd.is(counted) && snd.lastCopy.hasTS, MarkNoTimestamps)
+	set(!seg.HasIPID && snd.is(counted) && snd.lastCopy.hasID, MarkNoID)
 	set(seg.HasIPID && snd.idSteps >= minIDSteps && !nearID(seg.IPID, snd.lastCopy.ipID), MarkIDJump)
 	if snd.maxTTL != 0 && seg.TTL != 0 {
 		h, least, most := hops(seg.TTL), hops(snd.maxTTL), hops(snd.minTTL)
@@ -118,7 +118,7 @@ func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 		set(h < least || h > most, MarkOtherTTL)
 	}
 	asked := rcv.Sent()
-	if rcv.packets > 0 && asked >= snd.Sent() && (snd.unaKnown && seg.Seq == snd.una || snd.fin.counts && seg.Seq == snd.fin.seq) {
+	if rcv.packets > 0 && asked >= snd.Sent() && (snd.is(unaKnown) && seg.Seq == snd.una || snd.is(finCounts) && seg.Seq == snd.fin.seq) {
 		took := seg.Time.Sub(asked)
 		set(took <= max(answerMax, snd.roundTrip()), MarkAnswers)
 		set(!seg.Flags.Has(decode.ACK) && snd.least() >= tooSoonFrom && took >= 0 && took < snd.least()/4, MarkTooSoon)
@@ -164,7 +164,7 @@ func (e *End) fingerprint(seg *decode.Segment) {
 		}
 	}
 	switch {
-	case !e.counted || !e.lastCopy.hasID || !seg.HasIPID:
+	case !e.is(counted) || !e.lastCopy.hasID || !seg.HasIPID:
 	case !nearID(seg.IPID, e.lastCopy.ipID):
 		e.idSteps = 0
 	case e.idSteps < minIDSteps:
@@ -202,7 +202,7 @@ const (
 // addBlind notes a segment that has no effect on a connection that is in use.
 func (c *Conn) addBlind(snd, rcv *End, seg *decode.Segment) {
 	switch {
-	case c.ends[0].cover.on || c.ends[1].cover.on || !snd.nxtKnown || !snd.unaKnown:
+	case c.ends[0].cover.on || c.ends[1].cover.on || !snd.is(nxtKnown) || !snd.is(unaKnown):
 		return // over, or no number is known to be the right one
 	case seg.Flags.Has(decode.RST) && !after(seg.Seq, snd.una):
 		return // an old duplicate, or the answer to one
@@ -250,7 +250,7 @@ func (c *Conn) witness(snd *End, seg *decode.Segment) {
 		switch {
 		case by != b.By:
 			if b.Challenge == 0 && f == decode.ACK && seg.Len == 0 && seg.Time.Sub(b.Time) <= max(answerMax, snd.roundTrip()) &&
-				c.Peer(snd).unaKnown && seg.Ack == c.Peer(snd).una {
+				c.Peer(snd).is(unaKnown) && seg.Ack == c.Peer(snd).una {
 				b.Challenge = seg.Frame
 			}
 		case b.WentOn == 0 && seg.Time > b.Time && !before(seg.End(), snd.una) && snd.isNew(seg) &&
@@ -294,7 +294,7 @@ func (c *Conn) noteReuse(old *Conn, seg *decode.Segment) {
 		State:    [2]State{snd.State(), rcv.State()},
 		Teardown: old.Teardown(),
 		Since:    seg.Time.Sub(max(snd.Sent(), rcv.Sent())),
-		Number:   snd.nxtKnown && after(seg.Seq, snd.nxt),
-		Stamp:    snd.counted && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && after(seg.TSVal, snd.lastCopy.tsVal),
+		Number:   snd.is(nxtKnown) && after(seg.Seq, snd.nxt),
+		Stamp:    snd.is(counted) && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && after(seg.TSVal, snd.lastCopy.tsVal),
 	}
 }

@@ -34,10 +34,10 @@ func (e *End) MayBe(now capture.Time) States {
 			may = may.Add(Closed)
 		}
 	case Established:
-		if t.move == rcvAckOfSYN && t.Basis == Received && !e.acted {
+		if t.move == rcvAckOfSYN && t.Basis == Received && !e.is(acted) {
 			may = may.Add(SynReceived)
 		}
-		if e.fin.waits {
+		if e.is(finWaits) {
 			may = may.Add(FinWait1)
 		}
 		if e.behindGap {
@@ -47,14 +47,14 @@ func (e *End) MayBe(now capture.Time) States {
 			may = may.Add(CloseWait)
 		}
 	case CloseWait:
-		if e.fin.waits {
+		if e.is(finWaits) {
 			may = may.Add(LastAck)
 		}
 		if e.behindGap {
 			may = may.Add(cond(e.gapLate, Closed, TimeWait))
 		}
 	case FinWait1:
-		if e.fin.ackedBy(e.una) && e.unaKnown {
+		if e.finAckedBy(e.una) && e.is(unaKnown) {
 			may = may.Add(FinWait2)
 		}
 		if e.blind || e.beforeGap {

@@ -9,13 +9,13 @@ func (c *Conn) joinMidstream(snd, rcv *End, seg *decode.Segment) {
 	if snd.state != Unknown && rcv.state != Unknown {
 		return
 	}
-	if rcv.packets > 0 && rcv.joined && seg.Flags.Has(decode.ACK) {
+	if rcv.packets > 0 && rcv.is(joined) && seg.Flags.Has(decode.ACK) {
 		snd.join(sent(seg))
 		rcv.join(received(seg))
-	} else if snd.joined {
+	} else if snd.is(joined) {
 		snd.join(sent(seg))
 	}
-	snd.joined = true
+	snd.set(joined, true)
 }
 
 // join makes an end ESTABLISHED that nothing was proved about, and lets its FIN
@@ -25,7 +25,7 @@ func (e *End) join(by cause) {
 		return
 	}
 	at := e.finSent()
-	if !e.fin.counts || at.frame == by.frame {
+	if !e.is(finCounts) || at.frame == by.frame {
 		e.take(join, by)
 		return
 	}
@@ -46,7 +46,7 @@ func (c *Conn) restart(seg *decode.Segment) {
 		*e.endRecord = endRecord{
 			packets: e.packets, bytes: e.bytes, payload: e.payload,
 			syns: e.syns, fins: e.fins, rsts: e.rsts, retransmits: e.retransmits,
-			sent: e.sent, sentData: e.sentData,
+			flags: e.flags & (sentAny | sentData),
 		}
 	}
 	c.holes = c.holes[:0]

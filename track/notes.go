@@ -73,13 +73,13 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 		return 0
 	}
 	data := seg.Len > 0 || f.Any(decode.SYN|decode.FIN)
-	if snd.nxtKnown {
+	if snd.is(nxtKnown) {
 		switch {
 		case seg.Len <= 1 && !f.Any(decode.SYN|decode.FIN) && seg.Seq == snd.nxt-1 && snd.state != SynSent && snd.state != SynReceived:
 			n |= NoteKeepAlive
-		case data && rcv.zeroWnd && seg.Len == 1 && seg.Seq == snd.nxt:
+		case data && rcv.is(zeroWnd) && seg.Len == 1 && seg.Seq == snd.nxt:
 			n |= NoteZeroWindowProbe
-		case data && atMost(end, snd.nxt) && !(f.Has(decode.SYN) && !snd.sentSYN) && !(f.Has(decode.SYN) && seg.Seq != snd.iss):
+		case data && atMost(end, snd.nxt) && !(f.Has(decode.SYN) && !snd.is(sentSYN)) && !(f.Has(decode.SYN) && seg.Seq != snd.iss):
 			if snd.holed() && seg.Time.Sub(snd.Sent()) < max(outOfOrderWithin, snd.least()) {
 				n |= NoteOutOfOrder
 			} else {
@@ -89,17 +89,17 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 			n |= NoteGap
 		}
 	}
-	if f.Has(decode.ACK) && rcv.nxtKnown && rcv.packets > 0 && after(seg.Ack, rcv.highest()) && !f.Has(decode.SYN) {
+	if f.Has(decode.ACK) && rcv.is(nxtKnown) && rcv.packets > 0 && after(seg.Ack, rcv.highest()) && !f.Has(decode.SYN) {
 		n |= NoteUnseenAck
 	}
 	if seg.Wnd == 0 && !f.Any(decode.SYN|decode.FIN) && !seg.NoWnd {
 		n |= NoteZeroWindow
 	}
-	if !data && n == 0 && snd.acks && seg.Seq == snd.nxt && rcv.unaKnown && seg.Ack == rcv.una {
+	if !data && n == 0 && snd.is(acks) && seg.Seq == snd.nxt && rcv.is(unaKnown) && seg.Ack == rcv.una {
 		switch {
 		case seg.Wnd != snd.lastWnd && !seg.Opts.Has(decode.OptSACK):
 			n |= NoteWindowUpdate
-		case rcv.keptAlive:
+		case rcv.is(keptAlive):
 			n |= NoteKeepAliveAck
 		case rcv.Unacked() > 0:
 			n |= NoteDupAck
@@ -108,7 +108,7 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 	if rcv.mss != 0 && seg.Len > uint32(rcv.mss) && !f.Has(decode.SYN) {
 		n |= NoteOffload
 	}
-	if seg.Len > 0 && snd.edgeKnown && end == snd.edge && n&NoteRetransmission == 0 {
+	if seg.Len > 0 && snd.is(edgeKnown) && end == snd.edge && n&NoteRetransmission == 0 {
 		n |= NoteWindowFull
 	}
 	c.trail(snd, rcv, seg, n)
@@ -118,7 +118,7 @@ func (c *Conn) examine(snd, rcv *End, seg *decode.Segment) (n Notes) {
 // trail keeps what later segments are compared with: how often in a row the end
 // sent the same, and the octets whose acknowledgment measures a round trip.
 func (c *Conn) trail(snd, rcv *End, seg *decode.Segment, n Notes) {
-	snd.keptAlive = n&NoteKeepAlive != 0
+	snd.set(keptAlive, n&NoteKeepAlive != 0)
 	switch again := n & (NoteRetransmission | NoteKeepAlive | NoteZeroWindowProbe); {
 	case again != 0:
 		if snd.streak.n++; snd.streak.n == 1 {

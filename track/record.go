@@ -74,22 +74,47 @@ type endRecord struct {
 	idSteps        uint8 // even steps in a row of their IPv4 identification, up to minIDSteps
 	moves          [maxMoves]moved
 
-	sent, sentData     bool // it sent a segment; one with payload
-	issKnown           bool // iss is valid
-	sentSYN            bool // a SYN or SYN,ACK of it counted
-	nxtKnown, unaKnown bool
-	edgeKnown          bool
-	jumped             bool // nxt was raised by other than captured octets
-	acted              bool // did what proves its SYN acknowledged
-	ackedFIN           bool // acknowledged its peer's FIN
-	zeroWnd            bool // its last segment closed the window
-	keptAlive          bool // its last segment was a keep-alive
-	sumsRight          bool // sent a segment whose checksum is not wrong
-	offeredTS          bool // its SYN carried timestamps
-	knownTS            bool // tsRecent is valid
-	acks               bool // it acknowledged anything
-	counted            bool // a segment of it counted
-	joined             bool // sent a segment of a connection older than the capture
+	flags flags
+}
+
+// flags are what is true of an end.
+type flags uint32
+
+const (
+	sentAny     flags = 1 << iota // it sent a segment
+	sentData                      // one with payload
+	issKnown                      // iss is valid
+	sentSYN                       // a SYN or SYN,ACK of it counted
+	nxtKnown                      // nxt is valid
+	unaKnown                      // una is valid
+	edgeKnown                     // edge is valid
+	jumped                        // nxt was raised by other than captured octets
+	acted                         // did what proves its SYN acknowledged
+	ackedFIN                      // acknowledged its peer's FIN
+	zeroWnd                       // its last segment closed the window
+	keptAlive                     // its last segment was a keep-alive
+	sumsRight                     // sent a segment whose checksum is not wrong
+	offeredTS                     // its SYN carried timestamps
+	knownTS                       // tsRecent is valid
+	acks                          // it acknowledged anything
+	counted                       // a segment of it counted
+	joined                        // sent a segment of a connection older than the capture
+	finCounts                     // fin is valid
+	finWaits                      // fin was captured behind a hole: valid when the hole is filled or acknowledged
+	finInferred                   // fin was never captured
+	finAcksPeer                   // the first copy of fin acknowledged the peer's FIN
+
+	finFlags = finCounts | finWaits | finInferred | finAcksPeer
+)
+
+// is reports whether one of f is true of the end.
+func (e *endRecord) is(f flags) bool { return e.flags&f != 0 }
+
+func (e *endRecord) set(f flags, v bool) {
+	e.flags &^= f
+	if v {
+		e.flags |= f
+	}
 }
 
 // maxMoves is how many arrows lie on the longest way through Figure 5: from
@@ -229,7 +254,7 @@ func (c *Conn) forgetMoments() {
 		for j := range e.moves[:e.n] {
 			keep(&e.moves[j].at)
 		}
-		if e.fin.counts || e.fin.waits {
+		if e.is(finCounts) || e.is(finWaits) {
 			keep(&e.fin.at)
 		}
 	}

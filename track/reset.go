@@ -14,7 +14,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 	} else {
 		c.answerBadAck(snd, rcv, seg)
 	}
-	if snd.state == Unknown && !snd.unaKnown && !snd.nxtKnown {
+	if snd.state == Unknown && !snd.is(unaKnown) && !snd.is(nxtKnown) {
 		// The first segment of a connection older than the capture: it proves
 		// its sender closed, and no number.
 		c.noteReset(snd, rcv, seg)
@@ -23,7 +23,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 	}
 	if !c.exactRST(snd, rcv, seg) {
 		c.notes |= NoteResetIgnored
-		if snd.cover.own && c.hasRST && c.rst.By == c.Role(snd) && snd.nxtKnown && after(seg.Seq, snd.nxt) && seg.Time.Sub(c.rst.Time) <= answerMax {
+		if snd.cover.own && c.hasRST && c.rst.By == c.Role(snd) && snd.is(nxtKnown) && after(seg.Seq, snd.nxt) && seg.Time.Sub(c.rst.Time) <= answerMax {
 			c.rst.Marks |= MarkAhead
 		}
 		c.addBlind(snd, rcv, seg)
@@ -35,16 +35,16 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		// Numbered with its own FIN, it was sent before the FIN's ACK arrived.
 		c.withdraw(snd, i, seg)
 	}
-	if !seg.Flags.Has(decode.ACK) && snd.fin.counts && rcv.Unacked() > 0 && !c.marks(snd, rcv, seg).Has(MarkOtherTTL) {
+	if !seg.Flags.Has(decode.ACK) && snd.is(finCounts) && rcv.Unacked() > 0 && !c.marks(snd, rcv, seg).Has(MarkOtherTTL) {
 		snd.lateReset = true
 	}
-	if seg.Flags.Has(decode.ACK) && !snd.cover.on && snd.nxtKnown && seg.Seq == snd.nxt && !after(seg.Ack, rcv.highest()) {
+	if seg.Flags.Has(decode.ACK) && !snd.cover.on && snd.is(nxtKnown) && seg.Seq == snd.nxt && !after(seg.Ack, rcv.highest()) {
 		// An abort, which has its end's next number, acknowledges like any segment; an ACK may have been delayed until
 		// there was none to send.
 		switch {
-		case snd.state == SynSent && rcv.issKnown && after(seg.Ack, rcv.iss):
+		case snd.state == SynSent && rcv.is(issKnown) && after(seg.Ack, rcv.iss):
 			snd.take(sndAckOfSYN, sent(seg))
-		case snd.state == Established && rcv.fin.ackedBy(seg.Ack):
+		case snd.state == Established && rcv.finAckedBy(seg.Ack):
 			snd.takeAckOfFIN(rcv, sent(seg))
 		}
 	}
@@ -56,25 +56,25 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 // exactRST reports whether a RST has a number that closes: the one its target
 // waits for, as far as the capture tells.
 func (c *Conn) exactRST(snd, rcv *End, seg *decode.Segment) bool {
-	if rcv.state == SynSent && !(snd.sentSYN && snd.nxtKnown && seg.Seq == snd.nxt) {
+	if rcv.state == SynSent && !(snd.is(sentSYN) && snd.is(nxtKnown) && seg.Seq == snd.nxt) {
 		return seg.Flags.Has(decode.ACK) && between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt))
 	}
 	switch {
-	case snd.unaKnown && seg.Seq == snd.una:
+	case snd.is(unaKnown) && seg.Seq == snd.una:
 		return true
-	case snd.fin.counts && seg.Seq == snd.fin.seq:
+	case snd.is(finCounts) && seg.Seq == snd.fin.seq:
 		// Stacks take the number of the FIN too, unless they are in TIME_WAIT.
 		return rcv.state != TimeWait
 	case snd.sacked:
 		// Behind a hole stacks also take the right edge of what they hold.
 		return seg.Seq == snd.sackEdge
 	}
-	return snd.nxtKnown && seg.Seq == snd.nxt
+	return snd.is(nxtKnown) && seg.Seq == snd.nxt
 }
 
 // inWindow reports whether seq lies in the window that the end may send into.
 func (e *End) inWindow(seq uint32) bool {
-	return e.unaKnown && e.edgeKnown && between(e.una, seq, e.edge-1)
+	return e.is(unaKnown) && e.is(edgeKnown) && between(e.una, seq, e.edge-1)
 }
 
 // confirmByRST lets a waiting acknowledgment count that the peer's RST repeats.
@@ -108,38 +108,38 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 		State: [2]State{cl.State(), sv.State()},
 
 		Marks:     c.marks(snd, rcv, seg),
-		Stateless: snd.state == Listen || snd.state == Closed && !snd.sentSYN,
+		Stateless: snd.state == Listen || snd.state == Closed && !snd.is(sentSYN),
 		Unacked:   [2]uint32{cl.unackedPayload(), sv.unackedPayload()},
 		Data:      [2]capture.Time{cl.Data(), sv.Data()},
 		DataFrame: [2]uint64{cl.DataFrame(), sv.DataFrame()},
 	}
 	r := &c.rst
-	if !snd.sent && rcv.sent && r.ACK && !r.Marks.Has(MarkAnswers) {
+	if !snd.is(sentAny) && rcv.is(sentAny) && r.ACK && !r.Marks.Has(MarkAnswers) {
 		r.Stateless = true // to a probe without ACK
 	}
-	if !snd.sent && !rcv.sent {
+	if !snd.is(sentAny) && !rcv.is(sentAny) {
 		r.Idle = 0 // it is the first segment
 	}
-	if mine := c.Role(snd); f.Has(decode.ACK) && rcv.unaKnown && between(rcv.una+1, seg.Ack, rcv.highest()) {
+	if mine := c.Role(snd); f.Has(decode.ACK) && rcv.is(unaKnown) && between(rcv.una+1, seg.Ack, rcv.highest()) {
 		r.Took = min(seg.Ack-rcv.una, r.Unacked[1-mine])
 		r.Unacked[1-mine] -= r.Took
 	}
 	if r.Unacked[1-r.By]+r.Took > 0 {
 		r.Waiting = rcv.Data()
-		if s := &rcv.streak; s.n > 0 && !rcv.keptAlive {
+		if s := &rcv.streak; s.n > 0 && !rcv.is(keptAlive) {
 			r.Waiting = s.from
 		}
 	}
 	until := seg.Time
 	// Frames of several files are not in order.
 	if at, last := rcv.Sent(), snd.Sent(); at > last || at == last && rcv.SentFrame() > snd.SentFrame() {
-		r.Asked, r.Probe, until = rcv.SentFrame(), rcv.keptAlive, at
-		if s := &rcv.streak; s.n > 0 && !rcv.keptAlive && s.from < until {
+		r.Asked, r.Probe, until = rcv.SentFrame(), rcv.is(keptAlive), at
+		if s := &rcv.streak; s.n > 0 && !rcv.is(keptAlive) && s.from < until {
 			until = s.from // the first of several
 		}
 	}
-	r.Probing = snd.keptAlive && r.Asked == 0
-	if snd.sent {
+	r.Probing = snd.is(keptAlive) && r.Asked == 0
+	if snd.is(sentAny) {
 		r.Quiet = max(until.Sub(snd.Sent()), 0)
 	}
 }

@@ -15,7 +15,7 @@ func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 		c.witness(snd, seg)
 	}
 	switch {
-	case seg.Checksum == decode.ChecksumBad && (snd.sumsRight || f.Has(decode.RST)):
+	case seg.Checksum == decode.ChecksumBad && (snd.is(sumsRight) || f.Has(decode.RST)):
 		c.notes |= NoteBadChecksum
 	case neverCounts(seg):
 		c.notes |= NoteInvalid
@@ -33,7 +33,7 @@ func (c *Conn) segment(snd, rcv *End, seg *decode.Segment) {
 	// changed, after the capture point: its segments count, but for a RST, which a
 	// forger gains most by. One wrong checksum among right ones is damage or a
 	// forger's.
-	snd.sumsRight = snd.sumsRight || seg.Checksum == decode.ChecksumGood || seg.Checksum == decode.ChecksumOffload
+	snd.set(sumsRight, snd.is(sumsRight) || seg.Checksum == decode.ChecksumGood || seg.Checksum == decode.ChecksumOffload)
 }
 
 // neverCounts reports whether no stack takes the segment, or lets it move a
@@ -54,20 +54,22 @@ func (e *End) remember(seg *decode.Segment) {
 	if seg.Flags.Has(decode.SYN) {
 		e.synCopy = id
 	}
-	if !e.counted || !id.olderThan(e.lastCopy) || seg.Len > 0 && seg.End() == e.nxt {
-		e.lastCopy, e.lastSeq, e.counted = id, seg.Seq, true
+	if !e.is(counted) || !id.olderThan(e.lastCopy) || seg.Len > 0 && seg.End() == e.nxt {
+		e.lastCopy, e.lastSeq = id, seg.Seq
+		e.set(counted, true)
 	}
 	if seg.Flags.Has(decode.SYN) {
 		return
 	}
-	e.zeroWnd, e.lastWnd = seg.Wnd == 0 && !seg.NoWnd, seg.Wnd
+	e.lastWnd = seg.Wnd
+	e.set(zeroWnd, seg.Wnd == 0 && !seg.NoWnd)
 }
 
 // syn takes a SYN that begins this connection, repeats that SYN, or crosses it.
 func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
-	if snd.sentSYN {
+	if snd.is(sentSYN) {
 		switch {
-		case snd.acted:
+		case snd.is(acted):
 			c.contradict(snd, seg)
 		case identify(seg).newerThan(snd.synCopy):
 			c.contradict(snd, seg)
@@ -77,10 +79,10 @@ func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
 	}
 	snd.beginSYN(seg)
 	snd.remember(seg)
-	if rcv.packets > 0 && rcv.sentSYN && rcv.state != SynSent {
+	if rcv.packets > 0 && rcv.is(sentSYN) && rcv.state != SynSent {
 		return // its SYN,ACK was captured first
 	}
-	if snd.take(sndSYN, sent(seg)) && rcv.sentSYN {
+	if snd.take(sndSYN, sent(seg)) && rcv.is(sentSYN) {
 		c.crossed = true
 	}
 	c.fastOpen = c.fastOpen || seg.Len > 0
@@ -88,10 +90,13 @@ func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
 
 // beginSYN takes the numbers and options of an end's SYN or SYN,ACK.
 func (e *End) beginSYN(seg *decode.Segment) {
-	e.sentSYN, e.issKnown, e.issProvisional = true, true, false
+	e.issProvisional = false
+	e.set(sentSYN|issKnown, true)
 	e.iss = seg.Seq
-	if !e.nxtKnown || after(seg.End(), e.nxt) {
-		e.nxt, e.nxtKnown, e.jumped = seg.End(), true, false
+	if !e.is(nxtKnown) || after(seg.End(), e.nxt) {
+		e.nxt = seg.End()
+		e.set(nxtKnown, true)
+		e.set(jumped, false)
 	}
 	e.synWnd = seg.Wnd
 	if seg.Opts.Has(decode.OptMSS) {
@@ -103,23 +108,23 @@ func (e *End) beginSYN(seg *decode.Segment) {
 	case !seg.Opts.Has(decode.OptUnknown):
 		e.scale = scaleNone
 	}
-	e.offeredTS = seg.Opts.Has(decode.OptTimestamps) || seg.Opts.Has(decode.OptUnknown)
+	e.set(offeredTS, seg.Opts.Has(decode.OptTimestamps) || seg.Opts.Has(decode.OptUnknown))
 }
 
 // synack takes a SYN,ACK of this connection.
 func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 	switch {
-	case rcv.sentSYN && !between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt)):
+	case rcv.is(sentSYN) && !between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt)):
 		c.notes |= NoteOutside
 		return
-	case snd.sentSYN && !snd.issProvisional && snd.iss != seg.Seq:
+	case snd.is(sentSYN) && !snd.issProvisional && snd.iss != seg.Seq:
 		// Another answer to the same SYN: which one the client takes, it tells.
 		c.notes |= NoteWaits
 		c.answer = append(c.answer[:0], *seg)
 		return
-	case !snd.sentSYN || snd.issProvisional:
+	case !snd.is(sentSYN) || snd.issProvisional:
 		if snd.issProvisional && snd.iss != seg.Seq {
-			if c.acked && snd.acted {
+			if c.acked && snd.is(acted) {
 				c.notes |= NoteOutside
 				return
 			}
@@ -131,18 +136,19 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		c.fastOpen = c.fastOpen && after(seg.Ack, rcv.iss+1)
 	case snd.state == SynSent: // simultaneous open
 		snd.take(sndSYNACK, sent(seg))
-		if snd.unaKnown && after(snd.una, snd.iss) {
+		if snd.is(unaKnown) && after(snd.una, snd.iss) {
 			snd.take(rcvAckOfSYN, received(seg)) // the peer's SYN,ACK was captured first
 		}
 	default:
 		c.repeatedSYNACK(snd, seg)
 	}
 	snd.remember(seg)
-	if rcv.unheard(Closed) && rcv.take(sndSYN, received(seg)) || !rcv.issKnown {
-		rcv.iss, rcv.issKnown = seg.Ack-1, true
+	if rcv.unheard(Closed) && rcv.take(sndSYN, received(seg)) || !rcv.is(issKnown) {
+		rcv.iss = seg.Ack - 1
+		rcv.set(issKnown, true)
 		rcv.raise(seg.Ack)
-		rcv.sentSYN = true
-		rcv.offeredTS = snd.offeredTS // which it would not have, had the SYN not (RFC 7323 §3.2)
+		rcv.set(sentSYN, true)
+		rcv.set(offeredTS, snd.is(offeredTS)) // which it would not have, had the SYN not (RFC 7323 §3.2)
 	}
 	c.acknowledge(snd, rcv, seg)
 	if rcv.state == SynReceived && rcv.refuted < maxRefuted && between(rcv.iss+1, seg.Ack, rcv.nxt) {
@@ -161,7 +167,9 @@ func (c *Conn) unlearn(server, client *End, seg *decode.Segment) {
 			c.withdraw(e.End, int(e.n)-1, seg)
 		}
 	}
-	server.fin, server.nxtKnown, server.unaKnown, client.ackedFIN = fin{}, false, false, false
+	server.forgetFIN()
+	server.set(nxtKnown|unaKnown, false)
+	client.set(ackedFIN, false)
 	c.acked = false
 }
 
@@ -171,7 +179,7 @@ func (c *Conn) chooseAnswer(server, client *End, n uint32) {
 	if len(c.answer) == 0 || client.state != SynSent || n == server.iss+1 || n != c.answer[0].Seq+1 {
 		return
 	}
-	server.nxtKnown, server.unaKnown = false, false
+	server.set(nxtKnown|unaKnown, false)
 	server.beginSYN(&c.answer[0])
 	c.acknowledge(server, client, &c.answer[0])
 	c.answer = c.answer[:0]
@@ -186,7 +194,7 @@ func (c *Conn) repeatedSYNACK(snd *End, seg *decode.Segment) {
 	}
 	c.contradict(snd, seg)
 	i := snd.last(rcvAckOfSYN)
-	if i < 0 || i != int(snd.n)-1 || snd.acted || snd.moves[i].basis() != Received ||
+	if i < 0 || i != int(snd.n)-1 || snd.is(acted) || snd.moves[i].basis() != Received ||
 		snd.underWay(seg, snd.when(i)) {
 		return
 	}
@@ -245,27 +253,29 @@ func (c *Conn) joinHandshake(snd, rcv *End, seg *decode.Segment) bool {
 	c.chooseAnswer(rcv, snd, seg.Ack)
 	c.chooseAnswer(snd, rcv, seg.Seq)
 	switch {
-	case snd.state == SynSent && snd.cover.on && !snd.cover.icmp && !rcv.issKnown:
+	case snd.state == SynSent && snd.cover.on && !snd.cover.icmp && !rcv.is(issKnown):
 		c.notes |= NoteOutside // it was refused, and has nothing to acknowledge
 		return false
-	case snd.state == SynSent && snd.sentSYN && !rcv.issKnown:
+	case snd.state == SynSent && snd.is(sentSYN) && !rcv.is(issKnown):
 		// The client's first ACK proves a SYN,ACK that was not captured, unless
 		// its SYN was a stray in an older connection.
 		if !between(snd.iss+1, seg.Seq, snd.nxt+65535) {
 			c.restart(seg)
 			return true
 		}
-		rcv.iss, rcv.issKnown, rcv.issProvisional = seg.Ack-1, true, true
+		rcv.iss, rcv.issProvisional = seg.Ack-1, true
+		rcv.set(issKnown, true)
 		rcv.raise(seg.Ack)
 		rcv.take(sndSYNACK, received(seg))
-	case snd.state == Listen && !snd.issKnown && rcv.state == SynSent && rcv.sentSYN:
+	case snd.state == Listen && !snd.is(issKnown) && rcv.state == SynSent && rcv.is(sentSYN):
 		// A server's segment proves its SYN,ACK if it acknowledges the SYN; else
 		// it is the challenge of an older connection.
 		if !between(rcv.iss+1, seg.Ack, later(rcv.iss+1, rcv.nxt)) {
 			c.notes |= NoteChallenge
 			return false
 		}
-		snd.iss, snd.issKnown, snd.issProvisional = seg.Seq-1, true, true
+		snd.iss, snd.issProvisional = seg.Seq-1, true
+		snd.set(issKnown, true)
 		snd.take(sndSYNACK, sent(seg))
 	}
 	return true
@@ -276,18 +286,19 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	c.contradict(snd, seg)
 	c.contradictFIN(snd, rcv, seg)
 	f, end := seg.Flags, seg.End()
-	if seg.Len == 0 && !f.Has(decode.FIN) && snd.nxtKnown && !snd.jumped && !snd.fin.counts && seg.Seq == snd.nxt+1 && snd.established() {
+	if seg.Len == 0 && !f.Has(decode.FIN) && snd.is(nxtKnown) && !snd.is(jumped) && !snd.is(finCounts) && seg.Seq == snd.nxt+1 && snd.established() {
 		c.inferFIN(snd, rcv, seg)
 	}
-	if snd.beyondFIN == 0 && seg.Len > 0 && snd.fin.counts && !snd.fin.inferred && after(end, snd.fin.seq+1) && after(end, snd.nxt) {
+	if snd.beyondFIN == 0 && seg.Len > 0 && snd.is(finCounts) && !snd.is(finInferred) && after(end, snd.fin.seq+1) && after(end, snd.nxt) {
 		snd.beyondFIN = seg.Frame // its FIN is acknowledged, or contradictFIN would have taken it back
 	}
-	octets := snd.nxtKnown && end == snd.nxt && !snd.jumped // sent already: a FIN has none of their numbers
+	octets := snd.is(nxtKnown) && end == snd.nxt && !snd.is(jumped) // sent already: a FIN has none of their numbers
 	c.advance(snd, rcv, seg)
-	if seg.Opts.Has(decode.OptTimestamps) && (!snd.knownTS || !before(seg.TSVal, snd.tsRecent) || seg.Time.Sub(snd.Sent()) >= pawsExpiry) && (!snd.unaKnown || atMost(seg.Seq, snd.una)) {
-		snd.tsRecent, snd.knownTS = seg.TSVal, true
+	if seg.Opts.Has(decode.OptTimestamps) && (!snd.is(knownTS) || !before(seg.TSVal, snd.tsRecent) || seg.Time.Sub(snd.Sent()) >= pawsExpiry) && (!snd.is(unaKnown) || atMost(seg.Seq, snd.una)) {
+		snd.tsRecent = seg.TSVal
+		snd.set(knownTS, true)
 	}
-	if f.Has(decode.FIN) && !snd.fin.counts && (!octets || snd.fin.waits) {
+	if f.Has(decode.FIN) && !snd.is(finCounts) && (!octets || snd.is(finWaits)) {
 		c.beginFIN(snd, rcv, seg, end-1)
 	}
 	c.fill(snd, seg)
@@ -312,26 +323,29 @@ func (e *End) established() bool {
 func (c *Conn) advance(e, peer *End, seg *decode.Segment) {
 	end := seg.End()
 	switch {
-	case !e.nxtKnown:
-		e.nxt, e.nxtKnown, e.jumped = end, true, seg.Len == 0
+	case !e.is(nxtKnown):
+		e.nxt = end
+		e.set(nxtKnown, true)
+		e.set(jumped, seg.Len == 0)
 	case after(end, e.nxt):
 		if after(seg.Seq, e.nxt) && seg.Len+uint32(seg.Flags&decode.FIN) > 0 {
 			c.skip(e, seg.Seq)
 		}
-		e.jumped = end == seg.Seq
+		e.set(jumped, end == seg.Seq)
 		e.nxt = end
 		if seg.Len > 0 {
 			e.behindGap, peer.beforeGap = false, false
 		}
 	case seg.Len > 0 && end == e.nxt:
-		e.jumped = false
+		e.set(jumped, false)
 	}
 }
 
 // raise lifts the end's next number to what was never captured.
 func (e *End) raise(to uint32) {
-	if !e.nxtKnown || after(to, e.nxt) {
-		e.nxt, e.nxtKnown, e.jumped = to, true, true
+	if !e.is(nxtKnown) || after(to, e.nxt) {
+		e.nxt = to
+		e.set(nxtKnown|jumped, true)
 	}
 }
 
@@ -342,24 +356,25 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	}
 	ack := seg.Ack
 	rcv.raise(ack)
-	if !rcv.unaKnown || after(ack, rcv.una) {
+	if !rcv.is(unaKnown) || after(ack, rcv.una) {
 		if rcv.packets == 0 {
 			snd.rise = rise{}
-			if rcv.unaKnown && ack == rcv.una+1 {
+			if rcv.is(unaKnown) && ack == rcv.una+1 {
 				snd.rise = rise{true, received(seg)}
 			}
 		}
-		if snd.fin.counts && !snd.fin.inferred && after(seg.Seq, snd.fin.seq) && rcv.unaKnown {
+		if snd.is(finCounts) && !snd.is(finInferred) && after(seg.Seq, snd.fin.seq) && rcv.is(unaKnown) {
 			// Its FIN acknowledged all that had come until then. One octet more may be a FIN.
 			late := ack - rcv.una
-			if rcv.fin.ackedBy(ack) {
+			if rcv.finAckedBy(ack) {
 				late--
 			}
-			snd.lateAcked = snd.lateAcked || late > 1 || late == 1 && rcv.fin.counts
+			snd.lateAcked = snd.lateAcked || late > 1 || late == 1 && rcv.is(finCounts)
 		}
-		rcv.una, rcv.unaKnown = ack, true
+		rcv.una = ack
+		rcv.set(unaKnown, true)
 		rcv.streak = streak{}
-		if rcv.fin.counts && after(ack, rcv.fin.seq) {
+		if rcv.is(finCounts) && after(ack, rcv.fin.seq) {
 			snd.rise = rise{}
 		}
 	}
@@ -369,14 +384,14 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 		}
 		p.on = false
 	}
-	snd.acks = true
+	snd.set(acks, true)
 	c.passHoles(rcv)
 	switch {
-	case !rcv.fin.waits || !after(rcv.una, rcv.fin.seq):
+	case !rcv.is(finWaits) || !after(rcv.una, rcv.fin.seq):
 	case rcv.una == rcv.fin.seq+1:
 		c.countFIN(rcv)
 	default:
-		rcv.fin = fin{} // its number is an octet's
+		rcv.forgetFIN() // its number is an octet's
 	}
 	if seg.Opts.Has(decode.OptSACK) {
 		if !rcv.sacked || after(seg.SACKEdge, rcv.sackEdge) {
@@ -394,11 +409,13 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	if seg.NoWnd {
 		wnd = 65535
 	}
-	if edge := ack + wnd<<shift; !rcv.edgeKnown || after(edge, rcv.edge) {
-		rcv.edge, rcv.edgeKnown = edge, true
+	if edge := ack + wnd<<shift; !rcv.is(edgeKnown) || after(edge, rcv.edge) {
+		rcv.edge = edge
+		rcv.set(edgeKnown, true)
 	}
-	if seg.Flags.Has(decode.SYN) && snd.issKnown && rcv.sentSYN && !snd.edgeKnown && rcv.synWnd > 0 {
-		snd.edge, snd.edgeKnown = snd.iss+1+uint32(rcv.synWnd), true
+	if seg.Flags.Has(decode.SYN) && snd.is(issKnown) && rcv.is(sentSYN) && !snd.is(edgeKnown) && rcv.synWnd > 0 {
+		snd.edge = snd.iss + 1 + uint32(rcv.synWnd)
+		snd.set(edgeKnown, true)
 		rcv.synWnd = 0
 	}
 }
@@ -416,21 +433,23 @@ func (e *End) least() time.Duration {
 // acknowledgment completes it; a server's data, FIN or acknowledgment shows that
 // its SYN was acknowledged, the first two even where that was not captured.
 func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
-	if snd == c.Client() && !c.acked && rcv.issKnown && after(seg.Ack, rcv.iss) {
+	if snd == c.Client() && !c.acked && rcv.is(issKnown) && after(seg.Ack, rcv.iss) {
 		c.acked, c.ackedAt = true, c.moment(seg.Time, seg.Frame)
 		snd.measure(rcv, seg)
 	}
 	if snd.state == SynReceived && !c.fastOpen &&
-		(seg.Len > 0 || seg.Flags.Has(decode.FIN) || rcv.issKnown && after(seg.Ack, rcv.iss+1)) {
+		(seg.Len > 0 || seg.Flags.Has(decode.FIN) || rcv.is(issKnown) && after(seg.Ack, rcv.iss+1)) {
 		snd.take(rcvAckOfSYN, sent(seg))
 		if rcv.state == SynSent {
 			rcv.take(sndAckOfSYN, received(seg))
 		}
 	}
 	if snd.state != SynSent && snd.state != SynReceived {
-		snd.acted, snd.synCopy = true, copyID{}
+		snd.synCopy = copyID{}
+		snd.set(acted, true)
 	}
-	if rcv.issKnown && !c.fastOpen && after(seg.Ack, rcv.iss+1) {
-		rcv.acted, rcv.synCopy = true, copyID{} // its octets are acknowledged, seen or not
+	if rcv.is(issKnown) && !c.fastOpen && after(seg.Ack, rcv.iss+1) {
+		rcv.synCopy = copyID{}
+		rcv.set(acted, true) // its octets are acknowledged, seen or not
 	}
 }

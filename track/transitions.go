@@ -129,23 +129,23 @@ func (c *Conn) noteWithdrawn(t Transition, seg *decode.Segment) {
 // that both acknowledges a FIN and carries one takes two arrows in turn.
 func (c *Conn) step(snd, rcv *End, seg *decode.Segment) {
 	f := seg.Flags
-	if f.Has(decode.ACK) && rcv.issKnown && after(seg.Ack, rcv.iss) {
+	if f.Has(decode.ACK) && rcv.is(issKnown) && after(seg.Ack, rcv.iss) {
 		snd.take(sndAckOfSYN, sent(seg))
 		if rcv.state == SynReceived && rcv.refuted < maxRefuted {
 			c.presume(rcv, rcvAckOfSYN, seg)
 		}
 	}
-	if f.Has(decode.ACK) && rcv.fin.ackedBy(seg.Ack) {
+	if f.Has(decode.ACK) && rcv.finAckedBy(seg.Ack) {
 		snd.takeAckOfFIN(rcv, sent(seg))
 		switch {
-		case rcv.state == FinWait1 && c.finAhead(snd, seg) && !rcv.ackedFIN:
+		case rcv.state == FinWait1 && c.finAhead(snd, seg) && !rcv.is(ackedFIN):
 			// The ACK lies behind a FIN that the end has yet to acknowledge:
 			// whether it moves to FIN_WAIT_2 or CLOSING is seen when it does.
 		default:
 			c.presume(rcv, rcvAckOfFIN, seg)
 		}
 	}
-	if f.Has(decode.FIN) && snd.fin.counts && seg.Seq+seg.Len == snd.fin.seq {
+	if f.Has(decode.FIN) && snd.is(finCounts) && seg.Seq+seg.Len == snd.fin.seq {
 		c.takeFIN(snd, seg)
 	}
 }
@@ -165,19 +165,19 @@ func (c *Conn) presume(e *End, m move, seg *decode.Segment) {
 // the first captured copy of that FIN decides: if it acknowledged the end's own
 // FIN, both are done (Note 2); else the FINs crossed.
 func (e *End) takeAckOfFIN(peer *End, by cause) {
-	e.ackedFIN = true
-	if e.state == FinWait1 && peer.fin.acksPeer {
+	e.set(ackedFIN, true)
+	if e.state == FinWait1 && peer.is(finAcksPeer) {
 		e.take(sndAckOfFINACK, by)
 		return
 	}
-	if e.take(sndAckOfFIN, by) && e.state == Closing && e.fin.ackedBy(e.una) {
+	if e.take(sndAckOfFIN, by) && e.state == Closing && e.finAckedBy(e.una) {
 		e.take(rcvAckOfFIN, cause{by.time, by.frame, Received})
 	}
 }
 
 // finAhead reports whether seg carries a FIN of snd or lies after one.
 func (c *Conn) finAhead(snd *End, seg *decode.Segment) bool {
-	return seg.Flags.Has(decode.FIN) || snd.fin.counts && after(seg.Seq, snd.fin.seq)
+	return seg.Flags.Has(decode.FIN) || snd.is(finCounts) && after(seg.Seq, snd.fin.seq)
 }
 
 // takeFIN moves the sender of a FIN. With Fast Open a server may close before

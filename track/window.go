@@ -25,15 +25,15 @@ const pawsExpiry = 24 * 24 * time.Hour
 func (c *Conn) judge(snd, rcv *End, seg *decode.Segment) verdict {
 	end := seg.End()
 	switch {
-	case snd.unaKnown && before(end, snd.una):
+	case snd.is(unaKnown) && before(end, snd.una):
 		return old
-	case snd.knownTS && seg.Opts.Has(decode.OptTimestamps) && snd.usesTS() &&
+	case snd.is(knownTS) && seg.Opts.Has(decode.OptTimestamps) && snd.usesTS() &&
 		before(seg.TSVal, snd.tsRecent) && seg.Time.Sub(snd.Sent()) < pawsExpiry:
 		return stale
-	case snd.edgeKnown && after(end, snd.edge):
+	case snd.is(edgeKnown) && after(end, snd.edge):
 		return beyondWindow
-	case seg.Flags.Has(decode.ACK) && rcv.packets > 0 && rcv.nxtKnown && after(seg.Ack, rcv.highest()):
-		if rcv.state == Unknown && rcv.jumped && seg.Ack == rcv.nxt+1 {
+	case seg.Flags.Has(decode.ACK) && rcv.packets > 0 && rcv.is(nxtKnown) && after(seg.Ack, rcv.highest()):
+		if rcv.state == Unknown && rcv.is(jumped) && seg.Ack == rcv.nxt+1 {
 			break // all that its peer showed was a keep-alive probe, one octet below its next
 		}
 		return unseenAck
@@ -44,7 +44,7 @@ func (c *Conn) judge(snd, rcv *End, seg *decode.Segment) verdict {
 // usesTS reports whether timestamps may be in use: a SYN without them rules it
 // out (RFC 7323 §3.2).
 func (e *End) usesTS() bool {
-	return !e.sentSYN || e.issProvisional || e.offeredTS
+	return !e.is(sentSYN) || e.issProvisional || e.is(offeredTS)
 }
 
 // A heldSegment waits until it is known whether it counts.
@@ -75,7 +75,7 @@ func (c *Conn) reckonUnseen() {
 		seg := &c.held[i].seg
 		e, peer := c.direction(seg)
 		end := seg.End()
-		if reach := uint32(65535) << peer.shift(e); e.nxtKnown && after(end, e.nxt+reach) {
+		if reach := uint32(65535) << peer.shift(e); e.is(nxtKnown) && after(end, e.nxt+reach) {
 			continue
 		}
 		if !e.unseen || after(end, e.maxUnseen) {
@@ -117,7 +117,7 @@ func (c *Conn) release() (any bool) {
 		h := c.held[i]
 		snd, rcv := c.direction(&h.seg)
 		switch {
-		case h.why == beyondWindow && snd.unaKnown && atMost(h.seg.End(), snd.una):
+		case h.why == beyondWindow && snd.is(unaKnown) && atMost(h.seg.End(), snd.una):
 		case h.why == unseenAck && (h.confirmed || atMost(h.seg.Ack, rcv.highest())):
 		default:
 			i++
@@ -145,17 +145,17 @@ func (c *Conn) releaseAll() {
 func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 	if h.why == unseenAck && after(h.seg.Ack, rcv.highest()) {
 		c.gaps++
-		if h.seg.Ack == rcv.nxt+1 && !rcv.jumped && !rcv.fin.counts && rcv.established() {
+		if h.seg.Ack == rcv.nxt+1 && !rcv.is(jumped) && !rcv.is(finCounts) && rcv.established() {
 			c.inferFIN(rcv, snd, &h.seg)
 		} else {
 			rcv.raise(h.seg.Ack)
 			c.gap(rcv, snd)
 		}
-	} else if h.why == unseenAck && rcv.jumped && !rcv.fin.inferred && (!rcv.unaKnown || after(h.seg.Ack, rcv.una)) {
+	} else if h.why == unseenAck && rcv.is(jumped) && !rcv.is(finInferred) && (!rcv.is(unaKnown) || after(h.seg.Ack, rcv.una)) {
 		c.gaps++ // the peer went on from there, but not with the octets
 		c.gap(rcv, snd)
 	}
-	if snd.unaKnown && before(h.seg.End(), snd.una) {
+	if snd.is(unaKnown) && before(h.seg.End(), snd.una) {
 		return // overtaken
 	}
 	now := c.order
@@ -168,5 +168,5 @@ func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 // end in a FIN, sent before or after the peer's.
 func (c *Conn) gap(e, peer *End) {
 	e.behindGap, peer.beforeGap = true, true
-	e.gapLate, peer.gapLate = peer.fin.counts, peer.fin.counts
+	e.gapLate, peer.gapLate = peer.is(finCounts), peer.is(finCounts)
 }
