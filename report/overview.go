@@ -151,6 +151,9 @@ func (s *overview) findings(m *Summary) {
 		where := ""
 		if g.Addr != (Group{}).Addr {
 			where = " at " + Endpoint(g.Addr, g.Port)
+			if g.Several && g.Port == 0 {
+				where = " at " + g.Addr.IP().String()
+			}
 		}
 		line := fmt.Sprintf("  %-5v %s%s: ", g.Worst, g.Rule.Name, where)
 		switch {
@@ -174,7 +177,7 @@ func (s *overview) findings(m *Summary) {
 		}
 		for _, x := range g.Examples {
 			line := "        "
-			if x.Conn != 0 {
+			if x.Conn != 0 && !g.Several {
 				line += fmt.Sprintf("#%d ", x.Conn)
 			}
 			line += x.Message

@@ -78,7 +78,9 @@ func (f *ruleFlags) add(cmd *cobra.Command) {
 
 // config checks the flags, of which --stack is one of how connections are tracked.
 func (f *ruleFlags) config(t *trackFlags) (anomaly.Config, error) {
-	c := anomaly.Config{Stack: anomaly.FindStack(t.stack)}
+	stack := *anomaly.FindStack(t.stack)
+	stack.TimeWait = t.timeWait
+	c := anomaly.Config{Stack: &stack}
 	for _, s := range f.set {
 		if err := c.Set(s); err != nil {
 			return c, fmt.Errorf("--set %s: %w", s, err)

@@ -1,10 +1,12 @@
 package script
 
 import (
+	"cmp"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/gopacket"
@@ -31,6 +33,7 @@ type Event struct {
 // Events turns the script into what a tracker is told of it, given the initial
 // sequence numbers of A and of B.
 func (s *Script) Events(isnA, isnB uint32) []Event {
+	isnA, isnB = isnA+s.isn[0], isnB+s.isn[1]
 	all := make([]Event, len(s.Steps))
 	for i := range s.Steps {
 		st := &s.Steps[i]
@@ -111,27 +114,16 @@ func (e *icmp) sender(other netip.Addr) netip.Addr {
 }
 
 // WritePcap writes the scripts' frames as a pcap file, in the order of their
-// times where there are several scripts. Every script has these ISNs.
+// times where there are several scripts. Every script has these ISNs, its copies
+// others.
 func WritePcap(w io.Writer, isnA, isnB uint32, all ...*Script) error {
 	pw := pcapgo.NewWriterNanos(w)
 	if err := pw.WriteFileHeader(262144, layers.LinkTypeEthernet); err != nil {
 		return err
 	}
-	next := make([]int, len(all))
-	for {
-		first := -1
-		for i, s := range all {
-			if next[i] < len(s.Steps) && (first < 0 || s.Steps[next[i]].At < all[first].Steps[next[first]].At) {
-				first = i
-			}
-		}
-		if first < 0 {
-			return nil
-		}
-		s := all[first]
-		st := &s.Steps[next[first]]
-		next[first]++
-		data := s.frame(st, isnA, isnB)
+	for _, at := range merged(all) {
+		s, st := at.Script, at.Step
+		data := s.frame(st, isnA+s.isn[0], isnB+s.isn[1])
 		ci := gopacket.CaptureInfo{Timestamp: Epoch.Add(st.At).UTC(), CaptureLength: len(data), Length: len(data)}
 		if st.seg != nil && st.seg.trim {
 			ci.CaptureLength = ethernetLen + ipLen(s.A.Addr()) + 20
@@ -140,6 +132,60 @@ func WritePcap(w io.Writer, isnA, isnB uint32, all ...*Script) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// A place is a step of a script.
+type place struct {
+	*Script
+	*Step
+}
+
+// merged returns the steps of all copies of the scripts in the order of their
+// times, those of one script in their own.
+func merged(scripts []*Script) []place {
+	var all []place
+	for _, s := range scripts {
+		for _, c := range s.Copies() {
+			for i := range c.Steps {
+				all = append(all, place{c, &c.Steps[i]})
+			}
+		}
+	}
+	// A clock that steps back within a script moves what follows in it alone.
+	key := make(map[*Step]time.Duration, len(all))
+	var last place
+	for _, p := range all {
+		key[p.Step] = p.At
+		if p.Script == last.Script {
+			key[p.Step] = max(p.At, key[last.Step])
+		}
+		last = p
+	}
+	slices.SortStableFunc(all, func(a, b place) int { return cmp.Compare(key[a.Step], key[b.Step]) })
+	return all
+}
+
+// Merge turns scripts, and all copies of them, into what a tracker is told of one
+// capture of them. It returns each copy with its events.
+func Merge(scripts []*Script, isnA, isnB uint32) (events []Event, of []*Script) {
+	told := make(map[*Script][]Event)
+	for i, p := range merged(scripts) {
+		if told[p.Script] == nil {
+			told[p.Script] = p.Events(isnA, isnB)
+		}
+		e := told[p.Script][0]
+		told[p.Script] = told[p.Script][1:]
+		e.Frame = uint64(i + 1)
+		if e.Segment != nil {
+			e.Segment.Frame = e.Frame
+		}
+		if e.ICMP != nil {
+			e.ICMP.Frame = e.Frame
+		}
+		events, of = append(events, e), append(of, p.Script)
+	}
+	return events, of
 }
 
 const ethernetLen = 14

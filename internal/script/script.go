@@ -14,6 +14,15 @@
 //	A 192.0.2.1:40001
 //	B [2001:db8::2]:443
 //
+// A script of which the connection takes place many times says so, with the time
+// from one to the next, and what each has one more of (A.addr, A.port, B.addr,
+// B.port); initial sequence numbers are scattered, or at even steps (isn 64000):
+//
+//	repeat 150 +.01 A.port
+//
+// A script that begins with the line "and" belongs to one capture with the script
+// before.
+//
 // A line is a frame. Input are its time and its middle column; what stands beside
 // them is the answer, may be absent, and is written by the tests' -update.
 //
@@ -72,6 +81,11 @@ type Script struct {
 	A, B    netip.AddrPort
 	Steps   []Step
 	End     []string // lines that begin with =
+	And     bool     // it is in one capture with the script before
+
+	repeat *repeat
+	origin *Script   // that it is a copy of
+	isn    [2]uint32 // what is added to the initial sequence numbers of A and B
 }
 
 // A Step is one line of a script: one frame.
@@ -130,8 +144,8 @@ func (p *parser) line(l string) error {
 		return errors.New("frame after a line with =")
 	case len(s.Steps) == 0:
 		s.Comment, p.comment = append(s.Comment, p.comment...), nil
-		if l[0] == 'A' || l[0] == 'B' {
-			return s.endpoint(l)
+		if ok, err := s.head(l); ok {
+			return err
 		}
 	case s.Steps[len(s.Steps)-1].Ends():
 		return errors.New("frame after the end of the capture")
@@ -155,6 +169,21 @@ func (p *parser) end() error {
 	}
 	p.s, p.comment, p.clock = nil, nil, 0
 	return nil
+}
+
+// head takes a line that stands before the frames, if l is one.
+func (s *Script) head(l string) (ok bool, err error) {
+	switch f := strings.Fields(l); {
+	case l[0] == 'A' || l[0] == 'B':
+		return true, s.endpoint(l)
+	case f[0] == "repeat":
+		s.repeat, err = parseRepeat(f[1:])
+		return true, err
+	case l == "and":
+		s.And = true
+		return true, nil
+	}
+	return false, nil
 }
 
 func (s *Script) endpoint(l string) error {
@@ -270,6 +299,12 @@ func (s *Script) String() string {
 		}
 	}
 	comment(s.Comment)
+	if s.And {
+		b.WriteString("and\n")
+	}
+	if s.repeat != nil {
+		b.WriteString(s.repeat.String() + "\n")
+	}
 	if s.A != DefaultA {
 		fmt.Fprintf(&b, "A %v\n", s.A)
 	}

@@ -1,6 +1,8 @@
 package script
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,6 +75,10 @@ func TestParseErrors(t *testing.T) {
 		{"A [2001:db8::1]:1\n0 --> S 0:0(0)", "line 2: one end has an IPv4 and the other an IPv6 address"},
 		{"0 (end of capture)\n+1 (udp)", "line 2: frame after the end of the capture"},
 		{"0 (udp)\n= A: CLOSED\n+1 (udp)", "line 3: frame after a line with ="},
+		{"repeat 0 +1 A.port\n0 (udp)", `line 1: not a number from 1 to 100000: "0"`},
+		{"repeat 2 1 A.port\n0 (udp)", `line 1: not a time to go on: "1"`},
+		{"repeat 2 +1 C.port\n0 (udp)", `line 1: "C.port" is none of A.addr, A.port, B.addr, B.port, isn N`},
+		{"repeat 2 +1 isn x\n0 (udp)", `line 1: not a step: "x"`},
 		{"0 (udp)\n# stray\n\n0 (udp)", "line 3: comment without a frame"},
 	} {
 		_, err := Parse(test.text)
@@ -103,4 +109,34 @@ func FuzzParse(f *testing.F) {
 			s.Events(1<<32-1, 7)
 		}
 	})
+}
+
+// TestCopies: each copy of a script has times, endpoints and numbers of its own, and
+// all are merged by time.
+func TestCopies(t *testing.T) {
+	all, err := Parse("repeat 3 +.5 A.port B.addr isn 1000\n0 --> S 0:0(0)\n+.6 <-- S. 0:0(0) ack 1\n\nand\n+.1 --> S 0:0(0)\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !all[1].And || all[0].And {
+		t.Error("the second script is not of one capture with the first")
+	}
+	events, _ := Merge(all, 7, 9)
+	var got []string
+	for _, e := range events {
+		g := e.Segment
+		got = append(got, fmt.Sprintf("%d %v %v:%d>%v:%d %d", e.Frame, e.Time.Sub(Epoch), g.Src.IP(), g.SrcPort, g.Dst.IP(), g.DstPort, g.Seq))
+	}
+	want := []string{
+		"1 0s 192.0.2.1:40000>198.51.100.2:443 7",
+		"2 100ms 192.0.2.1:40000>198.51.100.2:443 7",
+		"3 500ms 192.0.2.1:40001>198.51.100.3:443 1007",
+		"4 600ms 198.51.100.2:443>192.0.2.1:40000 9",
+		"5 1s 192.0.2.1:40002>198.51.100.4:443 2007",
+		"6 1.1s 198.51.100.3:443>192.0.2.1:40001 1009",
+		"7 1.6s 198.51.100.4:443>192.0.2.1:40002 2009",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got:\n%s", strings.Join(got, "\n"))
+	}
 }

@@ -55,15 +55,15 @@ var All = []*Rule{
 	NeverClosed,
 
 	// Many connections.
-	// syn-flood
-	// port-scan
-	// backlog-pressure
-	// port-exhaustion
-	// time-wait-build-up
-	// server-closes-first
-	// close-wait-leak
-	// connection-churn
-	// predictable-isn
+	SYNFlood,
+	PortScan,
+	BacklogPressure,
+	PortExhaustion,
+	TimeWaitBuildUp,
+	ServerClosesFirst,
+	CloseWaitLeak,
+	ConnectionChurn,
+	PredictableISN,
 	// resets-cluster
 }
 

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,15 +65,25 @@ func testRule(t *testing.T, r *anomaly.Rule) {
 		t.Fatal(err)
 	}
 	ar := txtar.Parse(file)
-	if got := sections(ar); !slices.Equal(got, []string{"fires", "findings", "silent"}) {
+	var config anomaly.Config
+	files := ar.Files
+	if len(files) > 0 && files[0].Name == "set" { // limits that a short script can reach
+		for line := range strings.Lines(string(files[0].Data)) {
+			if err := config.Set(strings.TrimSpace(line)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files = files[1:]
+	}
+	if got := sections(files); !slices.Equal(got, []string{"fires", "findings", "silent"}) {
 		t.Fatalf("%s: has the sections %v, wants fires, findings, silent", name, got)
 	}
 	if len(strings.TrimSpace(string(ar.Comment))) == 0 {
 		t.Errorf("%s: no sentence above", name)
 	}
-	fires, findings := playAll(t, r, ar.Files[0].Data, true)
-	silent, unjudged := playAll(t, r, ar.Files[2].Data, false)
-	ar.Files[0].Data, ar.Files[1].Data, ar.Files[2].Data = []byte(fires), []byte(findings+unjudged), []byte(silent)
+	fires, findings := playAll(t, r, config, files[0].Data, true)
+	silent, unjudged := playAll(t, r, config, files[2].Data, false)
+	files[0].Data, files[1].Data, files[2].Data = []byte(fires), []byte(findings+unjudged), []byte(silent)
 	got := txtar.Format(ar)
 	if string(got) == string(file) {
 		return
@@ -90,9 +101,9 @@ var planned = map[string]bool{
 	"fin-wait-2": true, "fin-unanswered": true, "half-open-peer": true, "data-after-close": true, "idle-timeout-reset": true,
 }
 
-func sections(ar *txtar.Archive) []string {
+func sections(files []txtar.File) []string {
 	var names []string
-	for _, f := range ar.Files {
+	for _, f := range files {
 		names = append(names, f.Name)
 	}
 	return names
@@ -100,7 +111,7 @@ func sections(ar *txtar.Archive) []string {
 
 // playAll plays every script of the text and returns it with the states filled
 // in, and the findings. Each script must have findings, or none.
-func playAll(t *testing.T, r *anomaly.Rule, text []byte, fires bool) (played, findings string) {
+func playAll(t *testing.T, r *anomaly.Rule, config anomaly.Config, text []byte, fires bool) (played, findings string) {
 	t.Helper()
 	scripts, err := script.Parse(string(text))
 	if err != nil {
@@ -109,36 +120,48 @@ func playAll(t *testing.T, r *anomaly.Rule, text []byte, fires bool) (played, fi
 	if len(scripts) == 0 {
 		t.Fatal("no script")
 	}
-	for _, s := range scripts {
-		f, unjudged := play(r, s, 0, 0)
+	for len(scripts) > 0 {
+		n := 1
+		for n < len(scripts) && scripts[n].And {
+			n++
+		}
+		f, unjudged := play([]*anomaly.Rule{r}, config, scripts[:n], 0, 0)
 		// The second pair wraps within the handshake.
-		if again, _ := play(r, s, 1<<32-1, 1<<31-1); again != f {
+		if again, _ := play([]*anomaly.Rule{r}, config, scripts[:n], 1<<32-1, 1<<31-1); again != f {
 			t.Errorf("findings depend on the initial sequence numbers:\n%s\n%s", f, again)
 		}
 		if (f != "") != fires {
-			t.Errorf("findings: %q, in the script:\n%s", f, s)
+			t.Errorf("findings: %q, in the script:\n%s", f, script.Format(scripts[:n]))
 		}
 		findings += f
 		if !fires {
 			findings += unjudged
 		}
+		played += script.Format(scripts[:n])
+		if scripts = scripts[n:]; len(scripts) > 0 {
+			played += "\n"
+		}
 	}
-	return script.Format(scripts), findings
+	return played, findings
 }
 
-// play plays the script, fills in its states, and returns a line per finding, and
-// one per rule that was not judged.
-func play(r *anomaly.Rule, s *script.Script, isnA, isnB uint32) (findings, unjudged string) {
+// play plays scripts of one capture, fills in their states, and returns a line per
+// finding, and one per rule that was not judged.
+func play(rules []*anomaly.Rule, config anomaly.Config, scripts []*script.Script, isnA, isnB uint32) (findings, unjudged string) {
 	var found, said strings.Builder
-	var now *script.Step
+	events, of := script.Merge(scripts, isnA, isnB)
+	type ends struct{ a, b netip.AddrPort }
+	now := make(map[ends]*script.Step)
 	states := func(c *track.Conn) {
 		a, b := c.Client(), c.Server()
-		if a.Addr().IP() != s.A.Addr() || a.Port() != s.A.Port() {
+		step := now[ends{addrPort(a), addrPort(b)}]
+		if step == nil {
 			a, b = b, a
+			step = now[ends{addrPort(a), addrPort(b)}]
 		}
-		now.A, now.B = a.State().String(), b.State().String()
+		step.A, step.B = a.State().String(), b.State().String()
 	}
-	checker := anomaly.NewChecker([]*anomaly.Rule{r}, anomaly.Config{})
+	checker := anomaly.NewChecker(rules, config)
 	tr := track.New(track.Config{})
 	tr.Observe = func(c *track.Conn, _ *decode.Segment, _ track.Notes) { states(c) }
 	tr.Done = func(c *track.Conn) {
@@ -151,12 +174,12 @@ func play(r *anomaly.Rule, s *script.Script, isnA, isnB uint32) (findings, unjud
 			fmt.Fprintf(&said, "%s not judged: %s\n", n.Rule.Name, n.Why)
 		}
 	}
-	for _, e := range s.Events(isnA, isnB) {
-		before := now
-		now = e.Step
-		if before != nil {
-			now.A, now.B = before.A, before.B
+	for i, e := range events {
+		at := ends{of[i].A, of[i].B}
+		if before := now[at]; before != nil {
+			e.Step.A, e.Step.B = before.A, before.B
 		}
+		now[at] = e.Step
 		switch {
 		case e.Segment != nil:
 			tr.Segment(e.Segment)
@@ -173,8 +196,27 @@ func play(r *anomaly.Rule, s *script.Script, isnA, isnB uint32) (findings, unjud
 	for i := range group {
 		tell(&found, &group[i], nil)
 	}
+	// The states of a script with copies are those of the last.
+	for _, s := range scripts {
+		last := lastOf(of, s)
+		for i := range s.Steps {
+			s.Steps[i].A, s.Steps[i].B = last.Steps[i].A, last.Steps[i].B
+		}
+	}
 	return found.String(), said.String()
 }
+
+// lastOf returns the last copy of s among those that were played.
+func lastOf(of []*script.Script, s *script.Script) *script.Script {
+	for _, c := range slices.Backward(of) {
+		if c.Origin() == s {
+			return c
+		}
+	}
+	return s
+}
+
+func addrPort(e *track.End) netip.AddrPort { return netip.AddrPortFrom(e.Addr().IP(), e.Port()) }
 
 // tell writes the finding, about c unless that is nil.
 func tell(w io.Writer, f *anomaly.Finding, c *track.Conn) {

@@ -1,0 +1,133 @@
+package anomaly
+
+import (
+	"time"
+
+	"tcplife/decode/capture"
+)
+
+// A curve counts how many of something there were at each time, coarsely: when it
+// would need more than maxSteps steps, each becomes twice as long. What begins and
+// ends within one step is not seen, so the curve never says too much.
+type curve struct {
+	start capture.Time
+	width time.Duration // of a step
+	delta []int32       // by how much the count changes at the beginning of each step
+	one   interval      // the first, until there is another
+	n     int
+}
+
+type interval struct{ from, to capture.Time }
+
+const (
+	maxSteps  = 512
+	firstStep = 10 * time.Millisecond
+)
+
+// forever is the end of what has not ended.
+const forever = capture.Time(1<<63 - 1)
+
+// add counts one more, from a time to another. The latter may be forever.
+func (c *curve) add(from, to capture.Time) {
+	if c.n++; c.n == 1 {
+		c.one = interval{from, to}
+		return
+	}
+	if c.n == 2 {
+		c.start, c.width = min(from, c.one.from), firstStep
+		c.put(c.one)
+	}
+	c.put(interval{from, to})
+}
+
+func (c *curve) put(s interval) {
+	a := c.step(s.from)
+	if s.to == forever {
+		c.delta[a]++
+		return
+	}
+	b := c.step(s.to)
+	a = c.step(s.from) // which the end may have moved
+	c.delta[a]++
+	c.delta[b]--
+}
+
+// step returns the step that t lies in.
+func (c *curve) step(t capture.Time) int {
+	for t < c.start {
+		c.shift(t)
+	}
+	for {
+		i := int(t.Sub(c.start) / c.width)
+		if i < maxSteps {
+			for len(c.delta) <= i {
+				c.delta = append(c.delta, 0)
+			}
+			return i
+		}
+		c.widen()
+	}
+}
+
+// widen makes each step twice as long.
+func (c *curve) widen() {
+	n := (len(c.delta) + 1) / 2
+	for i := range n {
+		d := c.delta[2*i]
+		if 2*i+1 < len(c.delta) {
+			d += c.delta[2*i+1]
+		}
+		c.delta[i] = d
+	}
+	c.delta, c.width = c.delta[:n], 2*c.width
+}
+
+// shift makes the curve begin at or before t.
+func (c *curve) shift(t capture.Time) {
+	for c.start.Sub(t) > time.Duration(maxSteps-len(c.delta)-1)*c.width {
+		c.widen()
+	}
+	by := int((c.start.Sub(t) + c.width - 1) / c.width)
+	c.delta = append(make([]int32, by, by+len(c.delta)), c.delta...)
+	c.start = c.start.Add(-time.Duration(by) * c.width)
+}
+
+// peak returns the greatest count, and when it was first reached.
+func (c *curve) peak() (most int, at capture.Time) {
+	if c.n == 1 {
+		return 1, c.one.from
+	}
+	n := 0
+	for i, d := range c.delta {
+		if n += int(d); n > most {
+			most, at = n, c.start.Add(time.Duration(i)*c.width)
+		}
+	}
+	return most, at
+}
+
+// at returns the count at a time.
+func (c *curve) at(t capture.Time) int {
+	if c.n == 1 {
+		if c.one.from <= t && t < c.one.to {
+			return 1
+		}
+		return 0
+	}
+	n := 0
+	for i, d := range c.delta {
+		if c.start.Add(time.Duration(i)*c.width) > t {
+			break
+		}
+		n += int(d)
+	}
+	return n
+}
+
+// first returns when the curve begins.
+func (c *curve) first() capture.Time {
+	if c.n == 1 {
+		return c.one.from
+	}
+	return c.start
+}

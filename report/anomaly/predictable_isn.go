@@ -1,0 +1,119 @@
+package anomaly
+
+import (
+	"fmt"
+	"slices"
+
+	"tcplife/decode"
+	"tcplife/decode/capture"
+	"tcplife/internal/fold"
+)
+
+// PredictableISN finds hosts whose initial sequence numbers can be guessed.
+var PredictableISN = &Rule{
+	Name:     "predictable-isn",
+	Severity: Warn,
+	Ref:      "RFC 6528 §3",
+	Doc: `initial sequence numbers can be guessed
+
+A host begins connection after connection with the same sequence number, or with
+numbers at even steps. Whoever guesses the next one can speak in its name without
+seeing what passes, and segments of an old connection are taken for those of the
+new one. Very old systems, and the small stacks of devices, do it; scanners and
+packet generators too, which have no TCP at all. Look at what the host is, and
+whether there is firmware for it.`,
+	Settings: []*Setting{isnConnections},
+	Start:    startPredictableISN,
+}
+
+var isnConnections = count("connections", 6, "in a row, on different ports, with the same number or at the same step: by chance that happens once in 2^128")
+
+// An isn is the initial sequence number of a connection.
+type isn struct {
+	at   capture.Time
+	seq  uint32
+	peer decode.Addr
+	port [2]uint16
+}
+
+// maxISNs is how many a host's are looked at, the earliest.
+const maxISNs = 32
+
+type numbers struct {
+	group
+	isns []isn // by time
+	by   Suspect
+}
+
+type isnHosts struct {
+	hosts fold.Map[decode.Addr, numbers]
+}
+
+func startPredictableISN() Watch {
+	h := &isnHosts{fold.New[decode.Addr](maxGroups, func(v *numbers) uint64 { return uint64(v.n) })}
+	return Watch{Look: h.look, Judge: h.judge}
+}
+
+func (h *isnHosts) look(p *Pass) {
+	c := p.Conn
+	for _, e := range c.Ends() {
+		seq, ok := e.ISN()
+		if !ok || e.SYN() == 0 {
+			continue
+		}
+		v := h.hosts.At(e.Addr())
+		v.add(p)
+		v.by = HostOf(c.Role(e))
+		at, _ := e.SYNs()
+		peer := c.Peer(e)
+		n := isn{at, seq, peer.Addr(), [2]uint16{e.Port(), peer.Port()}}
+		i, _ := slices.BinarySearchFunc(v.isns, n, func(a, b isn) int {
+			if a.at <= b.at {
+				return -1
+			}
+			return 1
+		})
+		// The same connection, in another encapsulation, is not another.
+		if i == maxISNs || i > 0 && v.isns[i-1].same(&n) || i < len(v.isns) && v.isns[i].same(&n) {
+			continue
+		}
+		v.isns = slices.Insert(v.isns, i, n)
+		v.isns = v.isns[:min(len(v.isns), maxISNs)]
+	}
+}
+
+func (n *isn) same(m *isn) bool { return n.peer == m.peer && n.port == m.port }
+
+// run returns the longest run of numbers at one step, and that step.
+func (v *numbers) run() (most int, step uint32) {
+	n := 1
+	for i := 1; i < len(v.isns); i++ {
+		d := v.isns[i].seq - v.isns[i-1].seq
+		if n > 1 && d == v.isns[i-1].seq-v.isns[i-2].seq {
+			n++
+		} else {
+			n = 2
+		}
+		if n > most {
+			most, step = n, d
+		}
+	}
+	return most, step
+}
+
+func (h *isnHosts) judge(p *Pass) {
+	h.hosts.All(func(host decode.Addr, v *numbers) {
+		if v.told || len(v.isns) < p.Count(isnConnections) {
+			return
+		}
+		n, step := v.run()
+		if n < p.Count(isnConnections) {
+			return
+		}
+		how := "with the same number"
+		if step != 0 {
+			how = fmt.Sprintf("at steps of %d", int32(step))
+		}
+		p.Report(v.finding(host, 0, v.by, fmt.Sprintf("%d connections in a row begin %s", n, how)))
+	})
+}
