@@ -106,7 +106,7 @@ func newRoot() *cobra.Command {
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no warnings and no progress on standard error")
 	fs.BoolVar(&f.noProgress, "no-progress", false, "no progress on standard error")
 	complete(cmd, "format", report.Formats())
-	cmd.AddCommand(newExplain(), newCheck(), newInterfaces(), newLive(), newRules(), newSchema())
+	cmd.AddCommand(newExplain(), newCheck(), newInterfaces(), newPolicy(), newLive(), newRules(), newSchema())
 	cmd.AddCommand(extra...)
 	return cmd
 }

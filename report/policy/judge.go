@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"tcplife/decode/capture"
+	"tcplife/internal/fold"
 	"tcplife/report"
 	"tcplife/report/anomaly"
 )
@@ -74,6 +75,7 @@ func NewJudge(p *Policy) *Judge {
 		j.tally[b] = t
 	}
 	j.verdict.timeWaits = newTimeWaits()
+	j.verdict.ports = fold.New[uint16](maxPorts, func(p *PortCount) uint64 { return p.Connections })
 	for _, m := range Metrics {
 		j.verdict.all = append(j.verdict.all, &number{metric: m})
 	}
@@ -103,12 +105,20 @@ func (j *Judge) Connection(c *report.Connection) error {
 		})
 	}
 	j.measure(c, example)
+	o := report.OutcomeOf(c.Conn)
+	clean := o == report.Closed && established(c)
+	port := j.verdict.ports.At(e.port)
+	port.Port = e.port
+	port.Connections++
+	if clean {
+		port.Clean++
+	}
 	for i, want := range j.policy.Expect {
 		if !want.Where.matches(&e) {
 			continue
 		}
 		j.expect[i].there++
-		if o := report.OutcomeOf(c.Conn); o == report.Closed && established(c) {
+		if clean {
 			j.expect[i].clean++
 		} else {
 			j.expect[i].unclean.offer(0, c.ID, func() Example {
@@ -264,7 +274,10 @@ func (j *Judge) Capture(c *report.Capture) error {
 	return nil
 }
 
-const maxCaptures = 100 // named in a verdict
+const (
+	maxCaptures = 100 // named in a verdict
+	maxPorts    = 1000
+)
 
 // Summary takes the totals.
 func (j *Judge) Summary(m *report.Summary) error {

@@ -90,3 +90,6 @@ type Exception struct {
 	Reason string
 	Until  time.Time // the first moment at which it does not hold any more
 }
+
+// LastDay returns the last day on which the exception holds.
+func (e *Exception) LastDay() string { return e.Until.AddDate(0, 0, -1).Format(time.DateOnly) }

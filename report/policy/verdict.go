@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tcplife/decode/capture"
+	"tcplife/internal/fold"
 	"tcplife/report/anomaly"
 )
 
@@ -20,10 +21,32 @@ type Verdict struct {
 	Packets     uint64
 	Connections uint64
 	First, Last capture.Time // meaningful if Packets > 0
+	Blocks      []Applied    // the most specific first
+	Exceptions  []Excepted   // in the order of the policy
 
 	all       []*number // of all connections, by Metrics
 	timeWaits timeWaits
+	ports     fold.Map[uint16, PortCount]
 	findings  []*RuleRecord // of all connections, by anomaly.All; whatever the policy says of them
+}
+
+// A PortCount counts the connections to one port of any servers.
+type PortCount struct {
+	Port               uint16
+	Connections, Clean uint64 // Clean: began with a handshake and ended with both FINs
+}
+
+// An Applied tells how a block of a policy applied.
+type Applied struct {
+	*Block
+	Connections uint64 // that its selector chose
+}
+
+// An Excepted tells how an exception of a policy applied.
+type Excepted struct {
+	*Exception
+	Findings uint64 // let pass
+	Over     bool   // its day was past when the capture ended
 }
 
 // Status is what came of one check.
@@ -150,12 +173,17 @@ func (j *Judge) Verdict() *Verdict {
 	for i, want := range j.policy.Expect {
 		v.Results = append(v.Results, expectResult(want, &j.expect[i]))
 	}
-	for i, x := range j.policy.Allow {
+	for _, b := range j.order {
+		v.Blocks = append(v.Blocks, Applied{b, j.tally[b].matched})
+	}
+	for i, e := range j.policy.Allow {
+		x := Excepted{e, j.allow[i], j.last != 0 && !j.last.UTC().Before(e.Until)}
+		v.Exceptions = append(v.Exceptions, x)
 		switch {
-		case j.last != 0 && !j.last.UTC().Before(x.Until):
+		case x.Over:
 			v.Notes = append(v.Notes, fmt.Sprintf("%s:%d: the exception for %s has run out on %s; its reason was: %s",
-				j.policy.Name, x.Line, x.Rule.Name, x.Until.AddDate(0, 0, -1).Format("2006-01-02"), x.Reason))
-		case j.allow[i] == 0:
+				j.policy.Name, x.Line, x.Rule.Name, x.LastDay(), x.Reason))
+		case x.Findings == 0:
 			v.Notes = append(v.Notes, fmt.Sprintf("%s:%d: the exception for %s was not needed", j.policy.Name, x.Line, x.Rule.Name))
 		}
 	}
