@@ -64,7 +64,7 @@ var All = []*Rule{
 	CloseWaitLeak,
 	ConnectionChurn,
 	PredictableISN,
-	// resets-cluster
+	ResetsCluster,
 }
 
 // A Rule tells one kind of trouble. It has either Check, to look at one connection,
