@@ -227,23 +227,24 @@ type rareConn struct {
 }
 
 type rareFacts struct {
-	succeeded bool // a newer incarnation took the connection's place in the tracker's table
-	crossed   bool // both ends sent SYN
-	idle      bool // it was silent for too long
-	evicted   bool // it had to make room
-	reused    bool // a newer incarnation took its addresses and ports
-	reuses    bool
-	hasRST    bool
-	hasICMP   bool
-	rstACK    uint8 // 1 + index of the sender of the last RST,ACK that counted
-	withdrawn int   // moves taken back
-	blinds    int   // all of which blind has the first
-	rst       Reset
-	icmp      ICMPNote
-	reuse     Reuse   // valid if reuses
-	invalid   Invalid // By is the index of an end
-	synData   SYNData
-	badAck    BadAck // By is the index of an end
+	succeeded                bool // a newer incarnation took the connection's place in the tracker's table
+	crossed                  bool // both ends sent SYN
+	idle                     bool // it was silent for too long
+	evicted                  bool // it had to make room
+	reused                   bool // a newer incarnation took its addresses and ports
+	reuses                   bool
+	hasRST                   bool
+	hasICMP                  bool
+	rstACK                   uint8  // 1 + index of the sender of the last RST,ACK that counted
+	moreDuplicates, moreGaps uint32 // in units of 256
+	withdrawn                int    // moves taken back
+	blinds                   int    // all of which blind has the first
+	rst                      Reset
+	icmp                     ICMPNote
+	reuse                    Reuse   // valid if reuses
+	invalid                  Invalid // By is the index of an end
+	synData                  SYNData
+	badAck                   BadAck // By is the index of an end
 }
 
 // plain reports whether the record is all of the connection.
@@ -335,7 +336,7 @@ func (c *Conn) Handshake() Handshake {
 // HandshakeTime returns the time from the first SYN to the acknowledgment that
 // completes the handshake, if both were captured.
 func (c *Conn) HandshakeTime() (time.Duration, bool) {
-	if cl := c.Client(); c.acked && cl.syns > 0 && c.completeness&SawSYNACK != 0 {
+	if cl := c.Client(); c.acked && cl.SYN() > 0 && c.completeness&SawSYNACK != 0 {
 		first, _ := cl.SYNs()
 		return c.at(c.ackedAt).time.Sub(first), true
 	}
@@ -427,10 +428,10 @@ func (c *Conn) Zeek() (Zeek, bool) {
 }
 
 // Gaps returns how many times octets were acknowledged that were not captured.
-func (c *Conn) Gaps() int { return int(c.gaps) }
+func (c *Conn) Gaps() int { return int(c.moreGaps)<<8 | int(c.gaps) }
 
 // Duplicates returns how many mirror duplicates were left out.
-func (c *Conn) Duplicates() int { return int(c.duplicates) }
+func (c *Conn) Duplicates() int { return int(c.moreDuplicates)<<8 | int(c.duplicates) }
 
 // Withdrawn returns how many moves were taken back.
 func (c *Conn) Withdrawn() int { return c.withdrawn }

@@ -25,6 +25,10 @@ type End struct {
 // is all of it.
 type rareEnd struct {
 	times          synTimes
+	carry          carry
+	further        [maxMoves - inlineMoves]moved // after those of the record
+	early          copyID                        // of its SYN, if it has a FIN already
+	lingers        lingering
 	probe          probe
 	cover          cover
 	refuted        uint8  // times that SYN_RCVD -> ESTABLISHED was withdrawn
@@ -58,6 +62,30 @@ type synTimes struct {
 	first, last capture.Time
 }
 
+// A carry is what there is no room for in an end's counters, in units of what there
+// is room for.
+type carry struct{ bytes, payload, syns, fins, rsts, retransmits uint32 }
+
+// add8 adds to a counter.
+func add8(n *uint8, carry *uint32, more uint32) {
+	sum := uint64(*n) + uint64(more)
+	*n = uint8(sum)
+	*carry += uint32(sum >> 8)
+}
+
+// add32 adds to a counter.
+func add32(n, carry *uint32, more uint64) {
+	sum := uint64(*n) + more
+	*n = uint32(sum)
+	*carry += uint32(sum >> 32)
+}
+
+// A lingering is TIME_WAIT that does not count from the move to it.
+type lingering struct {
+	on   bool
+	from capture.Time
+}
+
 // A streak is of retransmissions in a row that got no answer.
 type streak struct {
 	n    int
@@ -80,24 +108,28 @@ type probe struct {
 	least time.Duration
 }
 
-// A fin is the FIN of one end.
-type fin struct {
-	seq  uint32 // its own number
-	copy copyID // of its last copy
-	at   moment // when it was captured first, or had been sent at the latest
-}
-
-// setFIN makes f the end's FIN, of which that is true of finFlags.
-func (e *endRecord) setFIN(f fin, is flags) {
-	e.fin = f
+// setFIN makes the end one that sent a FIN: its number, when, its last copy, and
+// what is true of finFlags.
+func (e *End) setFIN(seq uint32, at moment, id copyID, is flags) {
+	syn := e.synCopy()
+	e.keepSYNCopy(copyID{})
+	e.finSeq, e.finAt = seq, at
 	e.flags = e.flags&^finFlags | is
+	e.keepFINCopy(id)
+	e.keepSYNCopy(syn)
 }
 
 // forgetFIN makes the end one without FIN.
-func (e *endRecord) forgetFIN() { e.setFIN(fin{}, 0) }
+func (e *End) forgetFIN() {
+	syn := e.synCopy()
+	e.keepSYNCopy(copyID{})
+	e.finSeq, e.finAt = 0, 0
+	e.set(finFlags, false)
+	e.keepSYNCopy(syn)
+}
 
 // finAckedBy reports whether the end's FIN counts, and ack acknowledges it.
-func (e *endRecord) finAckedBy(ack uint32) bool { return e.is(finCounts) && after(ack, e.fin.seq) }
+func (e *endRecord) finAckedBy(ack uint32) bool { return e.is(finCounts) && after(ack, e.finSeq) }
 
 // A scale is what is known of the window scale that an end's segments use.
 type scale uint8
@@ -131,6 +163,45 @@ type copyID struct {
 
 func identify(seg *decode.Segment) copyID {
 	return copyID{seg.TSVal, seg.IPID, seg.Opts.Has(decode.OptTimestamps), seg.HasIPID}
+}
+
+// lastCopy returns the identity of the end's last segment that counted, if counted.
+func (e *endRecord) lastCopy() copyID {
+	return copyID{e.lastTS, e.lastID, e.is(lastHasTS), e.is(lastHasID)}
+}
+
+func (e *endRecord) keepLastCopy(id copyID) {
+	e.lastTS, e.lastID = id.tsVal, id.ipID
+	e.set(lastHasTS, id.hasTS)
+	e.set(lastHasID, id.hasID)
+}
+
+// finCopy returns the identity of the last copy of the end's FIN, if it has one.
+func (e *endRecord) finCopy() copyID {
+	return copyID{e.copyTS, e.copyIP, e.is(copyHasTS), e.is(copyHasID)}
+}
+
+func (e *endRecord) keepFINCopy(id copyID) {
+	e.copyTS, e.copyIP = id.tsVal, id.ipID
+	e.set(copyHasTS, id.hasTS)
+	e.set(copyHasID, id.hasID)
+}
+
+// synCopy returns the identity of the end's last SYN or SYN,ACK, until it acted.
+// It is kept where that of its FIN will be.
+func (e *End) synCopy() copyID {
+	if e.is(hasFIN) {
+		return e.early
+	}
+	return e.finCopy()
+}
+
+func (e *End) keepSYNCopy(id copyID) {
+	if e.is(hasFIN) {
+		e.early = id
+		return
+	}
+	e.keepFINCopy(id)
 }
 
 // olderThan reports whether a segment with the identity c was sent before one
@@ -181,7 +252,7 @@ func (e *End) SYNs() (first, last capture.Time) {
 	switch {
 	case e.times.set:
 		return e.times.first, e.times.last
-	case e.syns == 0:
+	case e.SYN() == 0:
 		return 0, 0
 	}
 	at := e.firstMove()
@@ -203,7 +274,7 @@ func (e *End) noteSYN(t capture.Time) {
 	switch first := e.firstMove(); {
 	case e.times.set:
 		e.times.last = t
-	case e.syns > 1:
+	case e.SYN() > 1:
 		e.times = synTimes{true, first, t}
 	case first != t:
 		e.times = synTimes{true, t, t}
@@ -219,7 +290,7 @@ func (e *End) Basis() Basis {
 }
 
 func (e *End) lastTransition() (t Transition, ok bool) {
-	n, below := e.made()
+	n, below := e.before()
 	switch {
 	case e.cover.on && below != Closed:
 		return e.cover.by, true
@@ -229,12 +300,20 @@ func (e *End) lastTransition() (t Transition, ok bool) {
 	return t, false
 }
 
-// made returns how many moves the end made without a RST's, and the state that
+// made returns the end's move i.
+func (e *End) made(i int) *moved {
+	if i < inlineMoves {
+		return &e.moves[i]
+	}
+	return &e.further[i-inlineMoves]
+}
+
+// before returns how many moves the end made without a RST's, and the state that
 // they lead to. A closed end has not made those at their end that its peer's
 // segments behind the RST would have made.
-func (e *End) made() (int, State) {
+func (e *End) before() (int, State) {
 	n, s := int(e.n), e.state
-	for e.cover.on && n > 0 && e.moves[n-1].beyond() {
+	for e.cover.on && n > 0 && e.made(n-1).beyond() {
 		n--
 		s = e.stateBefore(n)
 	}
@@ -246,7 +325,7 @@ func (e *End) made() (int, State) {
 // under way then come before it: times need not rise. The slice is valid until the
 // next call or the next segment.
 func (e *End) Transitions() []Transition {
-	n, below := e.made()
+	n, below := e.before()
 	l, s := e.list[:0], e.initial
 	for i := range n {
 		l = append(l, e.moveFrom(i, s))
@@ -266,7 +345,7 @@ func (e *End) move(i int) Transition { return e.moveFrom(i, e.stateBefore(i)) }
 
 // moveFrom returns the end's move i, which is out of state s.
 func (e *End) moveFrom(i int, s State) Transition {
-	m := &e.moves[i]
+	m := e.made(i)
 	at := e.c.at(m.at)
 	return Transition{From: s, To: next[s][m.move()], Basis: m.basis(), Time: at.time, Frame: at.frame, move: m.move(), beyond: m.beyond()}
 }
@@ -274,20 +353,35 @@ func (e *End) moveFrom(i int, s State) Transition {
 // stateBefore returns the state in which the end was before its move i.
 func (e *End) stateBefore(i int) State {
 	s := e.initial
-	for _, m := range e.moves[:i] {
-		s = next[s][m.move()]
+	for j := range i {
+		s = next[s][e.made(j).move()]
 	}
 	return s
 }
 
 // when returns the time of the end's move i.
-func (e *End) when(i int) capture.Time { return e.c.at(e.moves[i].at).time }
+func (e *End) when(i int) capture.Time { return e.c.at(e.made(i).at).time }
+
+// timeWait returns when TIME_WAIT began, or began again, of an end that was in it.
+func (e *End) timeWait() capture.Time {
+	if e.lingers.on {
+		return e.lingers.from
+	}
+	return e.when(e.lastTo(TimeWait))
+}
+
+// linger lets TIME_WAIT count from t.
+func (e *End) linger(t capture.Time) {
+	if t != e.timeWait() {
+		e.lingers = lingering{true, t}
+	}
+}
 
 // lastTo returns the index of the end's last move to a state, or -1.
 func (e *End) lastTo(to State) int {
 	last, s := -1, e.initial
-	for i, m := range e.moves[:e.n] {
-		if s = next[s][m.move()]; s == to {
+	for i := range int(e.n) {
+		if s = next[s][e.made(i).move()]; s == to {
 			last = i
 		}
 	}
@@ -298,7 +392,7 @@ func (e *End) lastTo(to State) int {
 // it.
 func (e *End) Entered(s State) (capture.Time, uint64, bool) {
 	if i := e.lastTo(s); i >= 0 {
-		at := e.c.at(e.moves[i].at)
+		at := e.c.at(e.made(i).at)
 		return at.time, at.frame, true
 	}
 	return 0, 0, false
@@ -325,7 +419,7 @@ func (e *End) Unacked() uint32 {
 // unackedPayload returns how many of those octets are payload.
 func (e *End) unackedPayload() uint32 {
 	n := e.Unacked()
-	if n > 0 && e.is(finCounts) && !(e.is(unaKnown) && after(e.una, e.fin.seq)) {
+	if n > 0 && e.is(finCounts) && !(e.is(unaKnown) && after(e.una, e.finSeq)) {
 		n--
 	}
 	if n > 0 && !e.is(unaKnown) && e.is(sentSYN) {
@@ -402,12 +496,12 @@ func (e *End) isNew(seg *decode.Segment) bool {
 	switch {
 	case !e.is(counted):
 		return true
-	case id.hasTS && e.lastCopy.hasTS && id.tsVal != e.lastCopy.tsVal:
-		return after(id.tsVal, e.lastCopy.tsVal)
-	case id.hasID && e.lastCopy.hasID:
-		return int16(id.ipID-e.lastCopy.ipID) > 0
+	case id.hasTS && e.lastCopy().hasTS && id.tsVal != e.lastCopy().tsVal:
+		return after(id.tsVal, e.lastCopy().tsVal)
+	case id.hasID && e.lastCopy().hasID:
+		return int16(id.ipID-e.lastCopy().ipID) > 0
 	}
-	return seg.Seq != e.lastSeq || id.newerThan(e.lastCopy)
+	return seg.Seq != e.lastSeq || id.newerThan(e.lastCopy())
 }
 
 // Addr returns the end's address.
@@ -433,23 +527,23 @@ func (e *End) first() bool { return (e.i == 0) != e.c.swapped }
 func (e *End) Packets() uint64 { return uint64(e.packets) }
 
 // Bytes returns how many octets the frames of the end's segments had on the wire.
-func (e *End) Bytes() uint64 { return e.bytes }
+func (e *End) Bytes() uint64 { return uint64(e.carry.bytes)<<32 | uint64(e.bytes) }
 
 // PayloadBytes returns how many octets of payload the end sent, retransmissions
 // included.
-func (e *End) PayloadBytes() uint64 { return e.payload }
+func (e *End) PayloadBytes() uint64 { return uint64(e.carry.payload)<<32 | uint64(e.payload) }
 
 // SYN returns how many segments with SYN the end sent.
-func (e *End) SYN() uint32 { return e.syns }
+func (e *End) SYN() uint32 { return e.carry.syns<<8 | uint32(e.syns) }
 
 // FIN returns how many segments with FIN the end sent.
-func (e *End) FIN() uint32 { return e.fins }
+func (e *End) FIN() uint32 { return e.carry.fins<<8 | uint32(e.fins) }
 
 // RST returns how many segments with RST the end sent.
-func (e *End) RST() uint32 { return e.rsts }
+func (e *End) RST() uint32 { return e.carry.rsts<<8 | uint32(e.rsts) }
 
 // Retransmits returns how many of the end's segments repeated octets.
-func (e *End) Retransmits() uint32 { return e.retransmits }
+func (e *End) Retransmits() uint32 { return e.carry.retransmits<<8 | uint32(e.retransmits) }
 
 // Sent returns when the end last sent a segment, whether it counted or not; 0 if
 // it never did.

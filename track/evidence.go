@@ -117,11 +117,11 @@ const maxTries = 12
 // Tries returns when each of the end's SYNs or SYN,ACKs was sent, the first
 // maxTries of them, since the first one.
 func (e *End) Tries() []time.Duration {
-	if e.syns == 0 {
+	if e.SYN() == 0 {
 		return nil
 	}
 	all := []time.Duration{0}
-	for _, ms := range e.tries[:min(maxTries, int(e.syns))-1] {
+	for _, ms := range e.tries[:min(maxTries, int(e.SYN()))-1] {
 		all = append(all, time.Duration(ms)*time.Millisecond)
 	}
 	return all
@@ -208,7 +208,7 @@ func (c *Conn) collectSYN(snd *End, seg *decode.Segment) {
 	if !f.Has(decode.SYN) {
 		return
 	}
-	if i := int(snd.syns) - 2; i >= 0 && i < len(snd.tries) {
+	if i := int(snd.SYN()) - 2; i >= 0 && i < len(snd.tries) {
 		first, _ := snd.SYNs()
 		snd.tries[i] = uint32(min(max(0, seg.Time.Sub(first)/time.Millisecond), 1<<32-1))
 	}

@@ -9,26 +9,25 @@ import (
 
 // beginFIN takes the FIN with number seq that an end sent for the first time.
 func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
-	if snd.is(finWaits) && snd.fin.seq == seq {
-		snd.fin.copy = identify(seg)
+	if snd.is(finWaits) && snd.finSeq == seq {
+		snd.keepFINCopy(identify(seg))
 		return
 	}
 	beyond := after(snd.nxt, seq+1)
 	if beyond && !c.skipped(snd, seq) {
 		return // below octets that the end has already sent
 	}
-	snd.setFIN(fin{seq: seq, at: c.moment(seg.Time, seg.Frame), copy: identify(seg)}, 0)
-	snd.set(finAcksPeer, seg.Flags.Has(decode.ACK) && (rcv.finAckedBy(seg.Ack) || rcv.is(finWaits) && seg.Ack == rcv.fin.seq+1))
-	if snd.holed() || beyond {
-		snd.set(finWaits, true)
+	waits := snd.holed() || beyond
+	snd.setFIN(seq, c.moment(seg.Time, seg.Frame), identify(seg), cond(waits, finWaits, finCounts))
+	snd.set(finAcksPeer, seg.Flags.Has(decode.ACK) && (rcv.finAckedBy(seg.Ack) || rcv.is(finWaits) && seg.Ack == rcv.finSeq+1))
+	if waits {
 		return
 	}
-	snd.set(finCounts, true)
 	snd.blind = rcv.packets == 0 && rcv.is(unaKnown) && after(seg.Ack, rcv.una)
 	if rcv.packets == 0 && snd.rise.one && seg.Ack == rcv.una && !rcv.is(finCounts) && rcv.established() && snd.state == Established {
 		// The peer is never seen. The octet by which this end's acknowledgments
 		// last rose, now that it closes, was the peer's FIN.
-		rcv.setFIN(fin{seq: rcv.una - 1, at: c.moment(snd.rise.by.time, snd.rise.by.frame)}, finCounts|finInferred)
+		rcv.setFIN(rcv.una-1, c.moment(snd.rise.by.time, snd.rise.by.frame), copyID{}, finCounts|finInferred)
 		rcv.take(sndFIN, snd.rise.by)
 		snd.set(ackedFIN, true)
 		by := snd.rise.by
@@ -44,28 +43,28 @@ func (c *Conn) beginFIN(snd, rcv *End, seg *decode.Segment, seq uint32) {
 func (c *Conn) contradictFIN(snd, rcv *End, seg *decode.Segment) {
 	switch {
 	case !snd.is(finCounts):
-	case snd.is(finInferred) && seg.Len > 0 && between(seg.Seq, snd.fin.seq, seg.Seq+seg.Len-1):
+	case snd.is(finInferred) && seg.Len > 0 && between(seg.Seq, snd.finSeq, seg.Seq+seg.Len-1):
 		c.withdrawFIN(snd, rcv, seg) // the octet was data
-	case (seg.Len > 0 || seg.Flags.Has(decode.FIN)) && after(seg.End(), snd.fin.seq+1):
-		if snd.is(finInferred) || !snd.is(unaKnown) || !after(snd.una, snd.fin.seq) {
+	case (seg.Len > 0 || seg.Flags.Has(decode.FIN)) && after(seg.End(), snd.finSeq+1):
+		if snd.is(finInferred) || !snd.is(unaKnown) || !after(snd.una, snd.finSeq) {
 			c.withdrawFIN(snd, rcv, seg)
 		}
-	case seg.Flags.Has(decode.FIN) && seg.End() == snd.fin.seq+1:
+	case seg.Flags.Has(decode.FIN) && seg.End() == snd.finSeq+1:
 		if snd.is(finInferred) {
-			snd.fin.copy = identify(seg)
+			snd.keepFINCopy(identify(seg))
 			snd.set(finInferred, false)
 			if rcv.is(finCounts) && rcv.is(unaKnown) && rcv.finAckedBy(rcv.una) && !rcv.is(ackedFIN) {
 				// Lost at first, it had not arrived yet when what lay behind it
 				// acknowledged the peer's FIN.
-				at := c.at(snd.fin.at)
+				at := c.at(snd.finAt)
 				rcv.take(rcvAckOfFIN, cause{at.time, at.frame, Received})
 			}
 			return
 		}
-		if !identify(seg).newerThan(snd.fin.copy) {
+		if !identify(seg).newerThan(snd.finCopy()) {
 			return
 		}
-		snd.fin.copy = identify(seg)
+		snd.keepFINCopy(identify(seg))
 		i := snd.last(rcvAckOfFIN)
 		if i < 0 || snd.underWay(seg, snd.when(i)) {
 			return
@@ -100,8 +99,8 @@ func (c *Conn) countFIN(e *End) {
 	e.set(finWaits, false)
 	e.set(finCounts, true)
 	e.take(sndFIN, e.finSent())
-	if after(e.nxt, e.fin.seq+1) {
-		e.nxt = e.fin.seq + 1
+	if after(e.nxt, e.finSeq+1) {
+		e.nxt = e.finSeq + 1
 		e.set(jumped, false)
 		c.holes = slices.DeleteFunc(c.holes, func(h hole) bool { return h.of == c.index(e) })
 		e.holes = 0
@@ -113,12 +112,12 @@ func (c *Conn) countFIN(e *End) {
 // less than the connection's shortest round trip lies between: then they
 // crossed.
 func (c *Conn) inferFIN(e, peer *End, seg *decode.Segment) {
-	e.setFIN(fin{seq: e.nxt, at: c.moment(seg.Time, seg.Frame)}, finCounts|finInferred)
-	if peer.is(finCounts) && seg.Time.Sub(c.at(peer.fin.at).time) >= c.shortest() {
+	e.setFIN(e.nxt, c.moment(seg.Time, seg.Frame), copyID{}, finCounts|finInferred)
+	if peer.is(finCounts) && seg.Time.Sub(c.at(peer.finAt).time) >= c.shortest() {
 		e.set(finAcksPeer, true)
 		if !e.is(ackedFIN) {
 			e.takeAckOfFIN(peer, received(seg))
-			peer.una = later(peer.una, peer.fin.seq+1)
+			peer.una = later(peer.una, peer.finSeq+1)
 			peer.set(unaKnown, true)
 		}
 	}
@@ -129,7 +128,7 @@ func (c *Conn) inferFIN(e, peer *End, seg *decode.Segment) {
 		}
 	}
 	e.take(sndFIN, received(seg))
-	e.raise(e.fin.seq + 1)
+	e.raise(e.finSeq + 1)
 }
 
 // shortest returns the connection's shortest measured round trip.
@@ -146,6 +145,6 @@ func (c *Conn) shortest() time.Duration {
 
 // finSent returns what made the end send its FIN.
 func (e *End) finSent() cause {
-	at := e.c.at(e.fin.at)
+	at := e.c.at(e.finAt)
 	return cause{at.time, at.frame, Sent}
 }

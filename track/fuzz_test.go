@@ -210,7 +210,7 @@ func checkConn(t *testing.T, tr *Tracker, c *Conn) {
 			if !cover && next[m.From][m.move] != m.To {
 				t.Fatalf("connection %d: no arrow leads from %v to %v", c.ID, m.From, m.To)
 			}
-			if m.Basis == Timer && tr.skew == 0 && (m.Time != e.timeWait.Add(tr.timeWait) || m.Time.Sub(moves[i-1].Time) < tr.timeWait) {
+			if m.Basis == Timer && tr.skew == 0 && (m.Time != e.timeWait().Add(tr.timeWait) || m.Time.Sub(moves[i-1].Time) < tr.timeWait) {
 				t.Fatalf("connection %d: TIME_WAIT at %d, CLOSED by the clock at %d", c.ID, moves[i-1].Time, m.Time)
 			}
 		}

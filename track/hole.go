@@ -72,7 +72,7 @@ func (c *Conn) passHoles(rcv *End) {
 	for i := range c.holes {
 		if h := &c.holes[i]; h.of == c.index(rcv) && before(h.from, rcv.una) {
 			h.from = rcv.una
-			c.gaps++
+			add8(&c.gaps, &c.moreGaps, 1)
 		}
 	}
 	c.closeHoles(rcv)
@@ -90,7 +90,7 @@ func (c *Conn) closeHoles(e *End) {
 		kept = append(kept, h)
 	}
 	c.holes = kept
-	if e.is(finWaits) && !e.holed() && e.nxt == e.fin.seq+1 {
+	if e.is(finWaits) && !e.holed() && e.nxt == e.finSeq+1 {
 		c.countFIN(e)
 	}
 }

@@ -100,7 +100,7 @@ func (t *Tracker) routeSYN(c *Conn, seg *decode.Segment) *Conn {
 	case !snd.is(sentSYN) && snd.state == Listen && rcv.state == SynSent && !rcv.cover.on:
 		return c // simultaneous open
 	}
-	used, stale := false, snd.is(counted) && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && before(seg.TSVal, snd.lastCopy.tsVal)
+	used, stale := false, snd.is(counted) && snd.lastCopy().hasTS && seg.Opts.Has(decode.OptTimestamps) && before(seg.TSVal, snd.lastCopy().tsVal)
 	for o := c; o != nil; o = o.older {
 		e, _ := o.direction(seg)
 		used = used || e.is(sentSYN) && e.iss == seg.Seq
@@ -243,12 +243,13 @@ func (t *Tracker) openCandidate(c *Conn, i int) *Conn {
 	if d.copies == 1 {
 		return n
 	}
-	n.ends[0].noteSent(d.last, d.lastFrame)
-	n.ends[0].syns += uint32(d.copies - 1)
-	n.ends[0].noteSYN(d.last)
-	n.ends[0].packets += uint32(d.copies - 1)
-	n.ends[0].bytes += uint64(d.copies-1) * uint64(d.seg.Wire)
-	n.ends[0].retransmits += uint32(d.copies - 1)
+	e, more := &n.ends[0], uint32(d.copies-1)
+	e.noteSent(d.last, d.lastFrame)
+	add8(&e.syns, &e.carry.syns, more)
+	e.noteSYN(d.last)
+	e.packets += more
+	add32(&e.bytes, &e.carry.bytes, uint64(more)*uint64(d.seg.Wire))
+	add8(&e.retransmits, &e.carry.retransmits, more)
 	return n
 }
 

@@ -106,9 +106,9 @@ func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 	set(seg.Flags.Has(decode.ACK), MarkACK)
 	set(seg.Wnd != 0 && !seg.NoWnd, MarkWindow)
 	set(seg.Opts.Has(decode.OptTimestamps), MarkTimestamps)
-	set(seg.Opts&(decode.OptTimestamps|decode.OptUnknown) == 0 && snd.is(counted) && snd.lastCopy.hasTS, MarkNoTimestamps)
-	set(!seg.HasIPID && snd.is(counted) && snd.lastCopy.hasID, MarkNoID)
-	set(seg.HasIPID && snd.idSteps >= minIDSteps && !nearID(seg.IPID, snd.lastCopy.ipID), MarkIDJump)
+	set(seg.Opts&(decode.OptTimestamps|decode.OptUnknown) == 0 && snd.is(counted) && snd.lastCopy().hasTS, MarkNoTimestamps)
+	set(!seg.HasIPID && snd.is(counted) && snd.lastCopy().hasID, MarkNoID)
+	set(seg.HasIPID && snd.idSteps >= minIDSteps && !nearID(seg.IPID, snd.lastCopy().ipID), MarkIDJump)
 	if snd.maxTTL != 0 && seg.TTL != 0 {
 		h, least, most := hops(seg.TTL), hops(snd.maxTTL), hops(snd.minTTL)
 		if least > most {
@@ -118,7 +118,7 @@ func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 		set(h < least || h > most, MarkOtherTTL)
 	}
 	asked := rcv.Sent()
-	if rcv.packets > 0 && asked >= snd.Sent() && (snd.is(unaKnown) && seg.Seq == snd.una || snd.is(finCounts) && seg.Seq == snd.fin.seq) {
+	if rcv.packets > 0 && asked >= snd.Sent() && (snd.is(unaKnown) && seg.Seq == snd.una || snd.is(finCounts) && seg.Seq == snd.finSeq) {
 		took := seg.Time.Sub(asked)
 		set(took <= max(answerMax, snd.roundTrip()), MarkAnswers)
 		set(!seg.Flags.Has(decode.ACK) && snd.least() >= tooSoonFrom && took >= 0 && took < snd.least()/4, MarkTooSoon)
@@ -164,8 +164,8 @@ func (e *End) fingerprint(seg *decode.Segment) {
 		}
 	}
 	switch {
-	case !e.is(counted) || !e.lastCopy.hasID || !seg.HasIPID:
-	case !nearID(seg.IPID, e.lastCopy.ipID):
+	case !e.is(counted) || !e.lastCopy().hasID || !seg.HasIPID:
+	case !nearID(seg.IPID, e.lastCopy().ipID):
 		e.idSteps = 0
 	case e.idSteps < minIDSteps:
 		e.idSteps++
@@ -295,6 +295,6 @@ func (c *Conn) noteReuse(old *Conn, seg *decode.Segment) {
 		Teardown: old.Teardown(),
 		Since:    seg.Time.Sub(max(snd.Sent(), rcv.Sent())),
 		Number:   snd.is(nxtKnown) && after(seg.Seq, snd.nxt),
-		Stamp:    snd.is(counted) && snd.lastCopy.hasTS && seg.Opts.Has(decode.OptTimestamps) && after(seg.TSVal, snd.lastCopy.tsVal),
+		Stamp:    snd.is(counted) && snd.lastCopy().hasTS && seg.Opts.Has(decode.OptTimestamps) && after(seg.TSVal, snd.lastCopy().tsVal),
 	}
 }

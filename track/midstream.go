@@ -42,7 +42,7 @@ func (c *Conn) restart(seg *decode.Segment) {
 			c.noteWithdrawn(e.move(j), seg)
 		}
 		first, last := e.SYNs()
-		e.rareEnd = rareEnd{times: synTimes{e.syns > 0, first, last}}
+		e.rareEnd = rareEnd{times: synTimes{e.SYN() > 0, first, last}, carry: e.carry}
 		*e.endRecord = endRecord{
 			packets: e.packets, bytes: e.bytes, payload: e.payload,
 			syns: e.syns, fins: e.fins, rsts: e.rsts, retransmits: e.retransmits,

@@ -19,18 +19,18 @@ type record struct {
 	Start capture.Time // its time
 	over  capture.Time // when both ends were over; valid if isOver
 
-	short      shortKey
-	kept       uint32 // 1 + the number of its own Conn; 0 if it needs none
-	place      uint32 // in the queue of connections that are over, if queued
-	duplicates uint32
-	gaps       uint32
-	stream     uint32 // decode.Segment.Stream of the first segment
-	zeek       uint32 // 1 + number of its zeekConn; 0: none
+	short  shortKey
+	kept   uint32 // 1 + the number of its own Conn; 0 if it needs none
+	place  uint32 // in the queue of connections that are over, if queued
+	stream uint32 // decode.Segment.Stream of the first segment
+	zeek   uint32 // 1 + number of its zeekConn; 0: none
 
 	RoleBasis    RoleBasis
 	completeness Completeness
 	client       uint8  // index of the client
 	events       uint8  // how many moments are kept
+	duplicates   uint8  // go on in rareFacts
+	gaps         uint8  // likewise
 	ackedAt      moment // when the client acknowledged the server's SYN; valid if acked
 	used         bool   // the record holds a connection
 	v6           bool   // short is of IPv6 addresses
@@ -47,34 +47,32 @@ type record struct {
 
 // An endRecord is what every end has.
 type endRecord struct {
-	bytes            uint64       // octets of frames on the wire
-	payload          uint64       // octets of payload, retransmissions included
-	timeWait         capture.Time // TIME_WAIT began, or began again
-	packets          uint32
-	syns, fins, rsts uint32 // segments with the flag
-	retransmits      uint32
-
 	iss, una, nxt, edge uint32 // ISS, SND.UNA, SND.NXT (highest octet sent + 1), right edge of the send window
-	tsRecent            uint32 // TS.Recent of its peer (RFC 7323 §4.3)
+	flags               flags
 	lastSeq             uint32 // sequence number of its last segment that counted, if counted
+	lastTS              uint32 // timestamp of that segment, if lastHasTS
+	tsRecent            uint32 // TS.Recent of its peer (RFC 7323 §4.3)
+	packets             uint32
+	bytes, payload      uint32 // counters go on in rareEnd.carry
 	rtt                 uint32 // microseconds from its peer's part of the handshake to its own answer; 0 if unmeasured
-	lastCopy            copyID // of its last segment that counted, if counted
-	synCopy             copyID // of its last SYN or SYN,ACK
-	fin                 fin
+	finSeq              uint32 // number of its FIN
+	copyTS              uint32 // timestamp of the last copy of its FIN if it has one, else of its SYN or SYN,ACK until it acted
 
+	lastID  uint16 // IPv4 identification, as lastTS
+	copyIP  uint16 // IPv4 identification, as copyTS
 	lastWnd uint16
 	synWnd  uint16 // window of its SYN
 	mss     uint16 // largest segment it takes, by its SYN (RFC 9293 §3.7.1); 0 if unknown
-	scale   scale
 
-	state          State // below a cover
-	initial        State // before its first move
-	n              uint8 // moves made
-	minTTL, maxTTL uint8 // of its segments that counted, RSTs left out; 0 if there are none
-	idSteps        uint8 // even steps in a row of their IPv4 identification, up to minIDSteps
-	moves          [maxMoves]moved
-
-	flags flags
+	scale                         scale
+	state                         State  // below a cover
+	initial                       State  // before its first move
+	n                             uint8  // moves made
+	finAt                         moment // when its FIN was captured first, or had been sent at the latest
+	minTTL, maxTTL                uint8  // of its segments that counted, RSTs left out; 0 if there are none
+	idSteps                       uint8  // even steps in a row of their IPv4 identification, up to minIDSteps
+	syns, fins, rsts, retransmits uint8  // segments with the flag, and such as repeat octets; go on in rareEnd.carry
+	moves                         [inlineMoves]moved
 }
 
 // flags are what is true of an end.
@@ -99,11 +97,16 @@ const (
 	acks                          // it acknowledged anything
 	counted                       // a segment of it counted
 	joined                        // sent a segment of a connection older than the capture
-	finCounts                     // fin is valid
-	finWaits                      // fin was captured behind a hole: valid when the hole is filled or acknowledged
-	finInferred                   // fin was never captured
-	finAcksPeer                   // the first copy of fin acknowledged the peer's FIN
+	finCounts                     // it sent a FIN
+	finWaits                      // its FIN was captured behind a hole, and counts when that is filled or acknowledged
+	finInferred                   // its FIN was never captured
+	finAcksPeer                   // the first copy of its FIN acknowledged the peer's FIN
+	lastHasTS                     // lastTS is valid
+	lastHasID                     // lastID is valid
+	copyHasTS                     // copyTS is valid
+	copyHasID                     // copyIP is valid
 
+	hasFIN   = finCounts | finWaits
 	finFlags = finCounts | finWaits | finInferred | finAcksPeer
 )
 
@@ -120,6 +123,10 @@ func (e *endRecord) set(f flags, v bool) {
 // maxMoves is how many arrows lie on the longest way through Figure 5: from
 // CLOSED by a simultaneous open and a simultaneous close to CLOSED.
 const maxMoves = 7
+
+// inlineMoves is how many of them the record has room for: as many as a life
+// takes without either, but for the end of TIME_WAIT.
+const inlineMoves = 5
 
 // A moved is one move of an end: the arrow, and the moment of what made it.
 type moved struct {
@@ -251,11 +258,11 @@ func (c *Conn) forgetMoments() {
 	}
 	for i := range c.ends {
 		e := &c.ends[i]
-		for j := range e.moves[:e.n] {
-			keep(&e.moves[j].at)
+		for j := range int(e.n) {
+			keep(&e.made(j).at)
 		}
-		if e.is(finCounts) || e.is(finWaits) {
-			keep(&e.fin.at)
+		if e.is(hasFIN) {
+			keep(&e.finAt)
 		}
 	}
 }

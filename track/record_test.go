@@ -28,7 +28,7 @@ func TestSizes(t *testing.T) {
 	if n := unsafe.Sizeof(loneSYN{}); n > 64 {
 		t.Errorf("an unanswered SYN takes %d octets", n)
 	}
-	if n := unsafe.Sizeof(record{}); n > 464 {
+	if n := unsafe.Sizeof(record{}); n > 360 {
 		t.Errorf("a connection takes %d octets", n)
 	}
 	t.Logf("loneSYN %d, record %d, Conn %d octets", unsafe.Sizeof(loneSYN{}), unsafe.Sizeof(record{}), unsafe.Sizeof(Conn{}))
@@ -94,11 +94,11 @@ func TestMarks(t *testing.T) {
 			}
 			if i < 5 {
 				e := &c.ends[i%2]
-				e.moves[e.n] = moved{0, at}
+				*e.made(int(e.n)) = moved{0, at}
 				e.n++
 			}
 			for j := 0; j < i && j < 5; j++ {
-				if got := c.at(c.ends[j%2].moves[j/2].at); got != (stamp{c.Start + capture.Time(j*j), c.First + uint64(j)}) {
+				if got := c.at(c.ends[j%2].made(j / 2).at); got != (stamp{c.Start + capture.Time(j*j), c.First + uint64(j)}) {
 					t.Fatalf("moment %d of a move became %v after %d others", j, got, i)
 				}
 			}

@@ -30,7 +30,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 		rcv.shaken = rcv.shaken || rcv.state == FinWait2 && snd.inWindow(seg.Seq)
 		return
 	}
-	if i := snd.last(rcvAckOfFIN); snd.state == FinWait2 && i >= 0 && seg.Seq == snd.fin.seq &&
+	if i := snd.last(rcvAckOfFIN); snd.state == FinWait2 && i >= 0 && seg.Seq == snd.finSeq &&
 		snd.underWay(seg, snd.when(i)) {
 		// Numbered with its own FIN, it was sent before the FIN's ACK arrived.
 		c.withdraw(snd, i, seg)
@@ -62,7 +62,7 @@ func (c *Conn) exactRST(snd, rcv *End, seg *decode.Segment) bool {
 	switch {
 	case snd.is(unaKnown) && seg.Seq == snd.una:
 		return true
-	case snd.is(finCounts) && seg.Seq == snd.fin.seq:
+	case snd.is(finCounts) && seg.Seq == snd.finSeq:
 		// Stacks take the number of the FIN too, unless they are in TIME_WAIT.
 		return rcv.state != TimeWait
 	case snd.sacked:

@@ -196,7 +196,7 @@ func (p *player) end(c *Conn) []string {
 	for _, n := range []struct {
 		count int
 		of    string
-	}{{c.withdrawn, "withdrawn"}, {int(c.gaps), "gaps"}, {int(c.duplicates), "duplicates"}} {
+	}{{c.withdrawn, "withdrawn"}, {c.Gaps(), "gaps"}, {c.Duplicates(), "duplicates"}} {
 		if n.count > 0 {
 			facts = append(facts, fmt.Sprint(n.count, " ", n.of))
 		}

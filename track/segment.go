@@ -52,10 +52,11 @@ func (e *End) remember(seg *decode.Segment) {
 	id := identify(seg)
 	e.fingerprint(seg)
 	if seg.Flags.Has(decode.SYN) {
-		e.synCopy = id
+		e.keepSYNCopy(id)
 	}
-	if !e.is(counted) || !id.olderThan(e.lastCopy) || seg.Len > 0 && seg.End() == e.nxt {
-		e.lastCopy, e.lastSeq = id, seg.Seq
+	if !e.is(counted) || !id.olderThan(e.lastCopy()) || seg.Len > 0 && seg.End() == e.nxt {
+		e.keepLastCopy(id)
+		e.lastSeq = seg.Seq
 		e.set(counted, true)
 	}
 	if seg.Flags.Has(decode.SYN) {
@@ -71,7 +72,7 @@ func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
 		switch {
 		case snd.is(acted):
 			c.contradict(snd, seg)
-		case identify(seg).newerThan(snd.synCopy):
+		case identify(seg).newerThan(snd.synCopy()):
 			c.contradict(snd, seg)
 			snd.remember(seg)
 		}
@@ -189,12 +190,12 @@ func (c *Conn) chooseAnswer(server, client *End, n uint32) {
 // its SYN,ACK, had the client's acknowledgment been taken. A repetition within a
 // round trip of that acknowledgment was under way.
 func (c *Conn) repeatedSYNACK(snd *End, seg *decode.Segment) {
-	if !identify(seg).newerThan(snd.synCopy) {
+	if !identify(seg).newerThan(snd.synCopy()) {
 		return
 	}
 	c.contradict(snd, seg)
 	i := snd.last(rcvAckOfSYN)
-	if i < 0 || i != int(snd.n)-1 || snd.is(acted) || snd.moves[i].basis() != Received ||
+	if i < 0 || i != int(snd.n)-1 || snd.is(acted) || snd.made(i).basis() != Received ||
 		snd.underWay(seg, snd.when(i)) {
 		return
 	}
@@ -207,7 +208,7 @@ func (e *End) unheard(s State) bool { return e.state == s && e.n == 0 }
 
 // measure takes the end's round trip from its answer in the handshake.
 func (e *End) measure(asker *End, seg *decode.Segment) {
-	if _, asked := asker.SYNs(); asker.syns > 0 && e.rtt == 0 && seg.Time >= asked {
+	if _, asked := asker.SYNs(); asker.SYN() > 0 && e.rtt == 0 && seg.Time >= asked {
 		const unit = capture.Time(time.Microsecond)
 		e.rtt = uint32(min(max((seg.Time-asked+unit-1)/unit, 1), 1<<32-1))
 		e.probe = probe{}
@@ -289,7 +290,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	if seg.Len == 0 && !f.Has(decode.FIN) && snd.is(nxtKnown) && !snd.is(jumped) && !snd.is(finCounts) && seg.Seq == snd.nxt+1 && snd.established() {
 		c.inferFIN(snd, rcv, seg)
 	}
-	if snd.beyondFIN == 0 && seg.Len > 0 && snd.is(finCounts) && !snd.is(finInferred) && after(end, snd.fin.seq+1) && after(end, snd.nxt) {
+	if snd.beyondFIN == 0 && seg.Len > 0 && snd.is(finCounts) && !snd.is(finInferred) && after(end, snd.finSeq+1) && after(end, snd.nxt) {
 		snd.beyondFIN = seg.Frame // its FIN is acknowledged, or contradictFIN would have taken it back
 	}
 	octets := snd.is(nxtKnown) && end == snd.nxt && !snd.is(jumped) // sent already: a FIN has none of their numbers
@@ -310,7 +311,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 	c.joinMidstream(snd, rcv, seg)
 	c.step(snd, rcv, seg)
 	if snd.state == TimeWait && f.Has(decode.ACK) {
-		snd.timeWait = max(snd.timeWait, seg.Time)
+		snd.linger(max(snd.timeWait(), seg.Time))
 	}
 }
 
@@ -363,7 +364,7 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 				snd.rise = rise{true, received(seg)}
 			}
 		}
-		if snd.is(finCounts) && !snd.is(finInferred) && after(seg.Seq, snd.fin.seq) && rcv.is(unaKnown) {
+		if snd.is(finCounts) && !snd.is(finInferred) && after(seg.Seq, snd.finSeq) && rcv.is(unaKnown) {
 			// Its FIN acknowledged all that had come until then. One octet more may be a FIN.
 			late := ack - rcv.una
 			if rcv.finAckedBy(ack) {
@@ -374,7 +375,7 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 		rcv.una = ack
 		rcv.set(unaKnown, true)
 		rcv.streak = streak{}
-		if rcv.is(finCounts) && after(ack, rcv.fin.seq) {
+		if rcv.is(finCounts) && after(ack, rcv.finSeq) {
 			snd.rise = rise{}
 		}
 	}
@@ -387,8 +388,8 @@ func (c *Conn) acknowledge(snd, rcv *End, seg *decode.Segment) {
 	snd.set(acks, true)
 	c.passHoles(rcv)
 	switch {
-	case !rcv.is(finWaits) || !after(rcv.una, rcv.fin.seq):
-	case rcv.una == rcv.fin.seq+1:
+	case !rcv.is(finWaits) || !after(rcv.una, rcv.finSeq):
+	case rcv.una == rcv.finSeq+1:
 		c.countFIN(rcv)
 	default:
 		rcv.forgetFIN() // its number is an octet's
@@ -445,11 +446,11 @@ func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
 		}
 	}
 	if snd.state != SynSent && snd.state != SynReceived {
-		snd.synCopy = copyID{}
+		snd.keepSYNCopy(copyID{})
 		snd.set(acted, true)
 	}
 	if rcv.is(issKnown) && !c.fastOpen && after(seg.Ack, rcv.iss+1) {
-		rcv.synCopy = copyID{}
+		rcv.keepSYNCopy(copyID{})
 		rcv.set(acted, true) // its octets are acknowledged, seen or not
 	}
 }

@@ -156,7 +156,7 @@ func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
 	}
 	c := t.grow(r, k, hash)
 	if mirrored {
-		c.duplicates++
+		add8(&c.duplicates, &c.moreDuplicates, 1)
 		t.zeek.note(c, seg)
 		t.observe(c, seg, NoteMirrored)
 		t.store.save(c)
@@ -256,25 +256,25 @@ func (c *Conn) direction(seg *decode.Segment) (snd, rcv *End) {
 // tally counts seg for its sender.
 func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 	snd.packets++
-	snd.bytes += uint64(seg.Wire)
-	snd.payload += uint64(seg.Len)
+	add32(&snd.bytes, &snd.carry.bytes, uint64(seg.Wire))
+	add32(&snd.payload, &snd.carry.payload, uint64(seg.Len))
 	c.notes |= c.examine(snd, rcv, seg)
 	if c.notes&NoteRetransmission != 0 {
-		snd.retransmits++
+		add8(&snd.retransmits, &snd.carry.retransmits, 1)
 	}
 	if seg.Len > 0 && c.notes&NoteKeepAlive == 0 {
 		snd.noteData(seg.Time, seg.Frame)
 	}
 	f := seg.Flags
 	if f.Has(decode.SYN) {
-		snd.syns++
+		add8(&snd.syns, &snd.carry.syns, 1)
 	}
 	if f.Has(decode.FIN) {
-		snd.fins++
+		add8(&snd.fins, &snd.carry.fins, 1)
 		c.completeness |= SawFIN
 	}
 	if f.Has(decode.RST) {
-		snd.rsts++
+		add8(&snd.rsts, &snd.carry.rsts, 1)
 		c.completeness |= SawRST
 	}
 	switch {
@@ -354,10 +354,10 @@ func (t *Tracker) settle(c *Conn) {
 	}
 	for i := range c.ends {
 		if e := &c.ends[i]; e.State() == TimeWait {
-			if e.timeWait == c.now {
-				e.timeWait = t.clock // by which it ends
+			if e.timeWait() == c.now {
+				e.linger(t.clock) // by which it ends
 			}
-			c.over = max(c.over, e.timeWait)
+			c.over = max(c.over, e.timeWait())
 		}
 	}
 	if !c.queued {
@@ -379,8 +379,8 @@ func (e *End) isOver() bool {
 func (t *Tracker) expire(c *Conn) {
 	for i := range c.ends {
 		e := &c.ends[i]
-		if e.state == TimeWait && !e.cover.on && t.clock.Sub(e.timeWait) >= t.timeWait {
-			e.take(timeout2MSL, cause{e.timeWait.Add(t.timeWait - t.skew), t.frame, Timer})
+		if e.state == TimeWait && !e.cover.on && t.clock.Sub(e.timeWait()) >= t.timeWait {
+			e.take(timeout2MSL, cause{e.timeWait().Add(t.timeWait - t.skew), t.frame, Timer})
 		}
 	}
 }

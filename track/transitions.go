@@ -76,11 +76,11 @@ func (e *End) take(m move, by cause) bool {
 		return false
 	}
 	at := e.c.moment(by.time, by.frame)
-	e.moves[e.n] = moved{uint8(m) | uint8(by.basis)<<4, at}
+	*e.made(int(e.n)) = moved{uint8(m) | uint8(by.basis)<<4, at}
 	e.n++
 	e.state = s
 	if s == TimeWait {
-		e.timeWait = by.time
+		e.lingers = lingering{}
 	}
 	return true
 }
@@ -88,7 +88,7 @@ func (e *End) take(m move, by cause) bool {
 // last returns the index of the end's last move m, or -1.
 func (e *End) last(m move) int {
 	for i := int(e.n) - 1; i >= 0; i-- {
-		if e.moves[i].move() == m {
+		if e.made(i).move() == m {
 			return i
 		}
 	}
@@ -100,19 +100,25 @@ func (e *End) last(m move) int {
 // arrow.
 func (c *Conn) withdraw(e *End, i int, seg *decode.Segment) {
 	c.noteWithdrawn(e.move(i), seg)
-	if i == 0 && e.syns > 0 && !e.times.set {
+	if i == 0 && e.SYN() > 0 && !e.times.set {
 		e.times.first, e.times.last = e.SYNs()
 		e.times.set = true
 	}
-	moves := e.moves
-	again := moves[i+1 : e.n]
+	n := int(e.n)
 	e.state, e.n = e.stateBefore(i), uint8(i)
-	for _, m := range again {
+	for j := i + 1; j < n; j++ {
+		m := *e.made(j)
 		if s := next[e.state][m.move()]; s != 0 {
-			e.moves[e.n] = m
+			*e.made(int(e.n)) = m
 			e.n++
 			e.state = s
 		}
+	}
+	for j := int(e.n); j < n; j++ {
+		*e.made(j) = moved{}
+	}
+	if e.state != TimeWait {
+		e.lingers = lingering{}
 	}
 }
 
@@ -145,7 +151,7 @@ func (c *Conn) step(snd, rcv *End, seg *decode.Segment) {
 			c.presume(rcv, rcvAckOfFIN, seg)
 		}
 	}
-	if f.Has(decode.FIN) && snd.is(finCounts) && seg.Seq+seg.Len == snd.fin.seq {
+	if f.Has(decode.FIN) && snd.is(finCounts) && seg.Seq+seg.Len == snd.finSeq {
 		c.takeFIN(snd, seg)
 	}
 }
@@ -156,7 +162,7 @@ func (c *Conn) step(snd, rcv *End, seg *decode.Segment) {
 func (c *Conn) presume(e *End, m move, seg *decode.Segment) {
 	if e.take(m, received(seg)) {
 		if e.cover.on && c.order > e.cover.order {
-			e.moves[e.n-1].how |= 1 << 6
+			e.made(int(e.n) - 1).how |= 1 << 6
 		}
 	}
 }
@@ -177,7 +183,7 @@ func (e *End) takeAckOfFIN(peer *End, by cause) {
 
 // finAhead reports whether seg carries a FIN of snd or lies after one.
 func (c *Conn) finAhead(snd *End, seg *decode.Segment) bool {
-	return seg.Flags.Has(decode.FIN) || snd.is(finCounts) && after(seg.Seq, snd.fin.seq)
+	return seg.Flags.Has(decode.FIN) || snd.is(finCounts) && after(seg.Seq, snd.finSeq)
 }
 
 // takeFIN moves the sender of a FIN. With Fast Open a server may close before
@@ -185,7 +191,7 @@ func (c *Conn) finAhead(snd *End, seg *decode.Segment) bool {
 // ACK arrived (RFC 7413 §4.2.2).
 func (c *Conn) takeFIN(snd *End, seg *decode.Segment) {
 	if i := snd.last(rcvAckOfSYN); c.fastOpen && snd.state == Established && i >= 0 && i == int(snd.n)-1 &&
-		snd.moves[i].basis() == Received && seg.Time.Sub(snd.when(i)) < cmp.Or(snd.measured(), roundTripUnmeasured) {
+		snd.made(i).basis() == Received && seg.Time.Sub(snd.when(i)) < cmp.Or(snd.measured(), roundTripUnmeasured) {
 		c.withdraw(snd, i, seg)
 	}
 	snd.take(sndFIN, snd.finSent())

@@ -144,7 +144,7 @@ func (c *Conn) releaseAll() {
 // captured is made up for: one octet after captured ones is a FIN.
 func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 	if h.why == unseenAck && after(h.seg.Ack, rcv.highest()) {
-		c.gaps++
+		add8(&c.gaps, &c.moreGaps, 1)
 		if h.seg.Ack == rcv.nxt+1 && !rcv.is(jumped) && !rcv.is(finCounts) && rcv.established() {
 			c.inferFIN(rcv, snd, &h.seg)
 		} else {
@@ -152,7 +152,7 @@ func (c *Conn) late(snd, rcv *End, h *heldSegment) {
 			c.gap(rcv, snd)
 		}
 	} else if h.why == unseenAck && rcv.is(jumped) && !rcv.is(finInferred) && (!rcv.is(unaKnown) || after(h.seg.Ack, rcv.una)) {
-		c.gaps++ // the peer went on from there, but not with the octets
+		add8(&c.gaps, &c.moreGaps, 1) // the peer went on from there, but not with the octets
 		c.gap(rcv, snd)
 	}
 	if snd.is(unaKnown) && before(h.seg.End(), snd.una) {
