@@ -8,11 +8,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
 	"tcplife/decode/capture"
 )
+
+// lengthAside leaves Headers out of comparisons: TestIPLen has it.
+var lengthAside = cmpopts.IgnoreFields(Segment{}, "Headers")
 
 // unhex turns hexadecimal digits into octets. Blanks do not count, nor does what
 // follows a "#" in its line.

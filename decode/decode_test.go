@@ -89,7 +89,7 @@ func TestSegments(t *testing.T) {
 			want: Segment{
 				Wire: 566, Src: src4, Dst: dst4, SrcPort: 40000, DstPort: 443,
 				Seq: 4001, Ack: 101, Len: 500, Wnd: 256, Flags: PSH | ACK,
-				Opts: OptUnknown, IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true, CutHeader: true,
+				Opts: OptCut | OptUnknown, IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true,
 			},
 		},
 		{
@@ -104,7 +104,7 @@ func TestSegments(t *testing.T) {
 			want: Segment{
 				Wire: 40, Src: src4, Dst: dst4, SrcPort: 40000, DstPort: 443,
 				Seq: 4001, Ack: 101, Flags: FIN | ACK,
-				IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true, CutHeader: true, NoWnd: true,
+				Opts: OptCut, IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true, NoWnd: true,
 			},
 		},
 		{
@@ -120,8 +120,8 @@ func TestSegments(t *testing.T) {
 			want: Segment{
 				Wire: 60, Src: src4, Dst: dst4, SrcPort: 40000, DstPort: 443,
 				Seq: 4000, Wnd: 64240, Flags: SYN,
-				Opts: OptMSS | OptSACKPermitted | OptUnknown, MSS: 1460,
-				IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true, CutHeader: true,
+				Opts: OptMSS | OptSACKPermitted | OptCut | OptUnknown, MSS: 1460,
+				IPID: 0x1234, HasIPID: true, TTL: 64, Cut: true,
 			},
 		},
 		{
@@ -181,7 +181,7 @@ func TestSegments(t *testing.T) {
 			if r := decodeOne(t, d, p); r.Kind != AsSegment {
 				t.Fatalf("skipped: %v", r.Skip)
 			}
-			if diff := cmp.Diff(c.want, d.Segment); diff != "" {
+			if diff := cmp.Diff(c.want, d.Segment, lengthAside); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -213,7 +213,7 @@ func TestEncapsulations(t *testing.T) {
 				}
 				want := want
 				want.Context, want.Wire = d.Segment.Context, p.Length
-				if diff := cmp.Diff(want, d.Segment); diff != "" {
+				if diff := cmp.Diff(want, d.Segment, lengthAside); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
 				}
 
@@ -236,9 +236,9 @@ func TestEncapsulations(t *testing.T) {
 						want.Wnd, want.NoWnd = 0, true
 					}
 					if tcp < 32 {
-						want.Opts, want.TSVal, want.TSEcr, want.CutHeader = OptUnknown, 0, 0, true
+						want.Opts, want.TSVal, want.TSEcr = OptCut|OptUnknown, 0, 0
 					}
-					if diff := cmp.Diff(want, d.Segment); diff != "" {
+					if diff := cmp.Diff(want, d.Segment, lengthAside); diff != "" {
 						t.Errorf("cut to %d octets (-want +got):\n%s", n, diff)
 					}
 				}
@@ -285,7 +285,7 @@ func TestExtensionHeaders(t *testing.T) {
 			}
 			want := testSegment(client6, dst, 10)
 			want.Wire = p.Length
-			if diff := cmp.Diff(want, d.Segment); diff != "" {
+			if diff := cmp.Diff(want, d.Segment, lengthAside); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -301,7 +301,7 @@ func TestAuthenticatedIPv4(t *testing.T) {
 	}
 	want := testSegment(client4, server4, 1)
 	want.Wire = uint32(len(ip))
-	if diff := cmp.Diff(want, d.Segment); diff != "" {
+	if diff := cmp.Diff(want, d.Segment, lengthAside); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -362,7 +362,7 @@ func TestOptions(t *testing.T) {
 			want := testSegment(client4, server4, 1)
 			want.Ack, want.Wire, want.Checksum = c.ack, uint32(len(ip)), d.Segment.Checksum
 			want.Opts, want.MSS, want.Scale, want.SACKEdge = c.want.Opts, c.want.MSS, c.want.Scale, c.want.SACKEdge
-			if diff := cmp.Diff(want, d.Segment); diff != "" {
+			if diff := cmp.Diff(want, d.Segment, lengthAside); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -777,5 +777,42 @@ func BenchmarkDecode(b *testing.B) {
 				d.decode(c.packet, len(c.packet.Data), seg)
 			}
 		})
+	}
+}
+
+// TestIPLen: IPLen is what the IP headers say, whatever is around the packet, and
+// of fragments what the whole has.
+func TestIPLen(t *testing.T) {
+	const tcp = "9c40 01bb 00000fa1 00000065 5010 0100 0000 0000 61626364" // 4 octets of payload
+	for _, c := range []struct {
+		name    string
+		link    uint32
+		packets []string
+		want    uint32
+	}{
+		{"IPv4, padded", linkEthernet, []string{"020000000002 020000000001 0800 4500 002c 1234 4000 4006 0000 c0000201 c6336402" + tcp + "0000"}, 44},
+		{"IPv4 with options", linkRaw, []string{"4600 0030 1234 4000 4006 0000 c0000201 c6336402 01010100" + tcp}, 48},
+		{"IPv4 without length", linkRaw, []string{"4500 0000 1234 4000 4006 0000 c0000201 c6336402" + tcp}, 44},
+		{"IPv6", linkRaw, []string{"60000000 0018 06 40 20010db8000000000000000000000001 20010db8000000000000000000000002" + tcp}, 64},
+		{"IPv6 with options", linkRaw, []string{"60000000 0020 3c 40 20010db8000000000000000000000001 20010db8000000000000000000000002 0600 010400000000" + tcp}, 72},
+		{"IPv4 fragments", linkRaw, []string{
+			"4500 002c 1234 2000 4006 0000 c0000201 c6336402" + tcp[:len(tcp)-8] + "61626364",
+			"4500 0018 1234 0003 4006 0000 c0000201 c6336402 65666768",
+		}, 48},
+		{"IPv6 fragments", linkRaw, []string{
+			"60000000 0020 2c 40 20010db8000000000000000000000001 20010db8000000000000000000000002 06000001 00000007" + tcp,
+			"60000000 000c 2c 40 20010db8000000000000000000000001 20010db8000000000000000000000002 06000018 00000007 65666768",
+		}, 68},
+	} {
+		d := newTestDecoder()
+		var got uint32
+		for _, p := range c.packets {
+			if decodeOne(t, d, testPacket(c.link, unhex(p))).Kind == AsSegment {
+				got = d.Segment.IPLen()
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %d octets, want %d", c.name, got, c.want)
+		}
 	}
 }

@@ -79,7 +79,7 @@ func (d *Decoder) fast(p *capture.Packet, wire int, s *Segment) bool {
 	if header < tcpHeader || header > min(n, len(tcp)) || n > wire-at {
 		return false
 	}
-	s.Time, s.Frame, s.Wire, s.Context = p.Time, p.Frame, p.Length, d.context
+	s.Time, s.Frame, s.Wire, s.Headers, s.Context = p.Time, p.Frame, p.Length, uint16(at+header), d.context
 	s.SrcPort, s.DstPort = binary.BigEndian.Uint16(tcp), binary.BigEndian.Uint16(tcp[2:])
 	s.Seq, s.Ack = binary.BigEndian.Uint32(tcp[4:]), binary.BigEndian.Uint32(tcp[8:])
 	s.Flags = Flags(tcp[13])

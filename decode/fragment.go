@@ -177,10 +177,14 @@ func (d *Decoder) reassembled(r *reassembly, g *datagram) Result {
 		dst:     g.dst,
 		payload: head,
 		length:  r.total,
+		total:   g.total - g.length + r.total,
 		id:      g.id,
 		proto:   r.proto,
 		ttl:     r.ttl,
 		v6:      g.v6,
+	}
+	if g.v6 {
+		w.total -= 8 // the Fragment header
 	}
 	d.wire, d.cut, d.headOnly = r.wire, r.cut, true
 	f, why := w.extensions()

@@ -29,6 +29,7 @@ type datagram struct {
 	src, dst Addr
 	payload  []byte // what was captured behind the IP headers
 	length   int    // octets behind them, by the lengths that they state
+	total    int    // octets with them
 	id       uint16 // IPv4 only
 	proto    uint8
 	ttl      uint8
@@ -75,6 +76,7 @@ func (d *Decoder) ipv4(b []byte, wire int) Result {
 		dst:     mapped(d.ip4.DstIP),
 		payload: b[header:],
 		length:  total - header,
+		total:   total,
 		id:      d.ip4.Id,
 		proto:   uint8(d.ip4.Protocol),
 		ttl:     d.ip4.TTL,
@@ -128,6 +130,7 @@ func (d *Decoder) ipv6(b []byte, wire int) Result {
 		}
 	}
 	d.sliced(g.length > wire)
+	g.total = header + g.length
 	g.payload = b[:min(len(b), g.length)]
 	f, why := g.extensions()
 	switch {

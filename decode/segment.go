@@ -44,6 +44,7 @@ const (
 	OptTimestamps                     // TSVal and TSEcr are valid
 	OptSACK                           // SACKEdge is valid
 	OptFastOpen                       // Fast Open option, with or without a cookie (RFC 7413)
+	OptCut                            // the capture ends before the header does, options included
 	OptUnknown                        // options were there, but cut off or malformed: the others may be missing
 )
 
@@ -91,12 +92,11 @@ type Segment struct {
 	SACKEdge     uint32 // right edge of the highest SACK block that lies above Ack
 
 	IPID    uint16 // IPv4 identification, meaningful if HasIPID
+	Headers uint16 // octets of its IP and TCP headers; see IPLen
 	HasIPID bool   // IPv4 and identification not 0
 	TTL     uint8  // or IPv6 hop limit
 	Cut     bool   // the capture holds less of the TCP header or payload than was sent
 	NoWnd   bool   // it ends before the window field
-
-	CutHeader bool // it ends before the header does, options included
 }
 
 // End returns the sequence number after the segment: SYN and FIN count for one
@@ -111,6 +111,10 @@ func (s *Segment) End() uint32 {
 	}
 	return n
 }
+
+// IPLen returns the octets of the IP packet, by its own lengths; of the one put
+// together if it was fragmented.
+func (s *Segment) IPLen() uint32 { return uint32(s.Headers) + s.Len }
 
 // An ICMPError is an ICMP or ICMPv6 error message that quotes a TCP segment.
 type ICMPError struct {

@@ -47,6 +47,7 @@ func (d *Decoder) segment(g *datagram) Result {
 		Time:    d.pkt.Time,
 		Frame:   d.pkt.Frame,
 		Wire:    d.wire,
+		Headers: uint16(g.total - n + header),
 		Context: d.context,
 		Src:     g.src,
 		Dst:     g.dst,
@@ -83,7 +84,7 @@ func (d *Decoder) segment(g *datagram) Result {
 
 // cutHeader reads what the capture holds of a header, which layers.TCP refuses.
 func (s *Segment) cutHeader(b []byte, header int) {
-	s.CutHeader = true
+	s.Opts |= OptCut
 	s.SrcPort, s.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	s.Seq, s.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	if len(b) >= tcpWindow {

@@ -146,6 +146,8 @@ var formats = []struct {
 	{"json", newJSON, true},
 	{"csv", newCSV, true},
 	{"ss", newSockets, false},
+	{"zeek", newZeek, true},
+	{"zeek-json", newZeekJSON, true},
 }
 
 // Foreign reports whether the named format tells what Zeek and Wireshark call a

@@ -104,6 +104,8 @@ func TestGoldens(t *testing.T) {
 		{"report.json", "json", Options{}},
 		{"report.csv", "csv", Options{}},
 		{"sockets.txt", "ss", Options{}},
+		{"conn.log", "zeek", Options{}},
+		{"conn.json", "zeek-json", Options{}},
 	} {
 		t.Run(g.golden, func(t *testing.T) {
 			var out bytes.Buffer
@@ -545,7 +547,7 @@ func TestNarrow(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
-	if _, err := New("xml", discard{}, Options{}); err == nil || !strings.Contains(err.Error(), "table, summary, jsonl, json, csv") {
+	if _, err := New("xml", discard{}, Options{}); err == nil || !strings.Contains(err.Error(), "table, summary, jsonl, json, csv, ss, zeek, zeek-json") {
 		t.Errorf("error %v does not list the formats", err)
 	}
 }

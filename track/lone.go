@@ -17,7 +17,7 @@ type loneSYN struct {
 	wire              uint16
 	sp, dp            uint16
 	wnd, ipID         uint16
-	mss               uint16
+	mss, headers      uint16
 	opts              decode.Opts
 	scale, flags, ttl uint8
 	checksum          decode.Checksum
@@ -45,7 +45,7 @@ func (s *store) addLone(seg *decode.Segment, id uint64, hash uint32) bool {
 	*l = loneSYN{
 		time: seg.Time, id: id, src: src, dst: dst, seq: seg.Seq, tsVal: seg.TSVal, stream: seg.Stream, ttl: seg.TTL,
 		frame: uint32(seg.Frame), frameHi: uint16(seg.Frame >> 32), wire: uint16(seg.Wire), sp: seg.SrcPort, dp: seg.DstPort,
-		wnd: seg.Wnd, mss: seg.MSS, opts: seg.Opts, scale: seg.Scale, flags: uint8(seg.Flags), checksum: seg.Checksum,
+		wnd: seg.Wnd, mss: seg.MSS, headers: seg.Headers, opts: seg.Opts, scale: seg.Scale, flags: uint8(seg.Flags), checksum: seg.Checksum,
 	}
 	if seg.HasIPID {
 		l.ipID = seg.IPID
@@ -78,7 +78,7 @@ func (s *loneSYN) segment() decode.Segment {
 	return decode.Segment{
 		Time: s.time, Frame: uint64(s.frameHi)<<32 | uint64(s.frame), Wire: uint32(s.wire),
 		Src: v4Mapped(s.src), Dst: v4Mapped(s.dst), SrcPort: s.sp, DstPort: s.dp,
-		Stream: s.stream, TTL: s.ttl, Seq: s.seq, Wnd: s.wnd, Flags: decode.Flags(s.flags), Checksum: s.checksum,
+		Headers: s.headers, Stream: s.stream, TTL: s.ttl, Seq: s.seq, Wnd: s.wnd, Flags: decode.Flags(s.flags), Checksum: s.checksum,
 		Opts: s.opts, MSS: s.mss, Scale: s.scale, TSVal: s.tsVal, IPID: s.ipID, HasIPID: s.ipID != 0,
 	}
 }

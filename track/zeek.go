@@ -18,12 +18,17 @@ type Zeek struct {
 	History    string // such as "ShADadFf"
 	Originator Role   // which of ours Zeek takes for the originator
 	Duration   time.Duration
-	// Octets that the originator and the responder sent, by sequence numbers: lost
-	// ones count, repeated ones don't.
-	OrigBytes, RespBytes uint64
-	Missed               uint64 // octets in gaps
+	Orig, Resp ZeekEnd
+	Missed     uint64 // octets in gaps
 
 	context uint32 // encapsulation of its first segment
+}
+
+// A ZeekEnd is what the originator or the responder sent.
+type ZeekEnd struct {
+	Bytes   uint64 // octets, by sequence numbers: lost ones count, repeated ones don't
+	Packets uint64 // all of them, duplicates of a mirror port too
+	IPBytes uint64 // octets of these, IP's headers included
 }
 
 // zeekState is an end's state as Zeek has it: it moves when a segment is captured,
@@ -67,6 +72,7 @@ const zeekLetters = 24
 // A zeekEnd is one end of a zeekConn. Its numbers are of what it sends; they are
 // unwrapped as Zeek does it, by counting how often they passed zero.
 type zeekEnd struct {
+	packets, ipBytes     uint64
 	iss, nxt, una        uint32
 	nxtWraps, unaWraps   uint16
 	lastSYN              uint32 // of the last SYN, FIN and RST: relative, modulo 2^32
@@ -145,7 +151,9 @@ func (z *zeekConn) segment(s *zeeks, from uint8, seg *decode.Segment) zeekTimer 
 	if !z.begun {
 		p.begin()
 	}
-	if seg.CutHeader {
+	z.ends[from].packets++
+	z.ends[from].ipBytes += uint64(seg.IPLen())
+	if seg.Opts.Has(decode.OptCut) {
 		return p.due
 	}
 	f := seg.Flags
@@ -201,8 +209,8 @@ func (z *zeekConn) write(s *zeeks, letter byte) {
 // as long as the capture.
 const zeekLongest = 1 << 10
 
-// tell writes a letter for the sender, or for its peer.
-func (p *zeekPass) tell(letter byte, orig bool) {
+// writeFor writes a letter for the originator or the responder.
+func (p *zeekPass) writeFor(letter byte, orig bool) {
 	if !orig {
 		letter += 'a' - 'A'
 	}
@@ -219,7 +227,7 @@ func (p *zeekPass) once(mark uint8, letter byte) bool {
 		return true
 	}
 	*given |= mark
-	p.tell(letter, p.isOrig)
+	p.writeFor(letter, p.isOrig)
 	return false
 }
 
@@ -228,7 +236,7 @@ func (p *zeekPass) counted(n *uint32, letter byte, orig bool) {
 	*n++
 	for k := *n; ; k /= 10 {
 		if k == 1 {
-			p.tell(letter, orig)
+			p.writeFor(letter, orig)
 			return
 		}
 		if k == 0 || k%10 != 0 {
@@ -376,7 +384,7 @@ func (p *zeekPass) letter(rel uint64) {
 // again writes a letter that is repeated when its number is another than last.
 func (p *zeekPass) again(mark uint8, letter byte, last *uint32, n uint32) {
 	if p.once(mark, letter) && n != *last {
-		p.tell(letter, p.isOrig)
+		p.writeFor(letter, p.isOrig)
 	}
 	*last = n
 }
@@ -689,7 +697,8 @@ func insertBlock(b []zeekBlock, n zeekBlock) []zeekBlock {
 	return slices.Replace(b, i, j, n)
 }
 
-// waits reports whether data of an end that closes is still to come.
+// waits reports whether an end that closes still has something to do: data of it is
+// to come, or it has to acknowledge its peer's.
 func (p *zeekPass) waits(i uint8) bool {
 	e := &p.ends[i]
 	if e.givenUp {
@@ -702,7 +711,13 @@ func (p *zeekPass) waits(i uint8) bool {
 	case delivered != nxt-1 && delivered != nxt:
 		return true
 	}
-	return e.state != zeekReset && p.rare != 0 && len(p.store.rareOf(p.zeekConn).blocks[1-i]) > 0
+	return e.state != zeekReset && p.holds(1-i)
+}
+
+// holds reports whether there is data of an end that was not acknowledged yet.
+func (p *zeekPass) holds(i uint8) bool {
+	e := &p.ends[i]
+	return !e.givenUp && (e.delivered > e.trimmed || p.rare != 0 && len(p.store.rareOf(p.zeekConn).blocks[i]) > 0)
 }
 
 // checkEOF lets a closing that waits for data of an end go on when it is there.
@@ -759,6 +774,11 @@ func (z *zeekConn) size(i uint8) uint64 {
 		n--
 	}
 	return n
+}
+
+// tell returns what an end sent.
+func (z *zeekConn) tell(i uint8) ZeekEnd {
+	return ZeekEnd{Bytes: z.size(i), Packets: z.ends[i].packets, IPBytes: z.ends[i].ipBytes}
 }
 
 // history returns all letters.

@@ -75,7 +75,7 @@ func (t *Tracker) tell(c *Conn) {
 	h := z.history(&t.zeek)
 	c.told = &Zeek{
 		State: z.connState(h), History: h, Originator: c.Role(&c.ends[z.orig]), Duration: z.last.Sub(z.start),
-		OrigBytes: z.size(z.orig), RespBytes: z.size(1 - z.orig), Missed: z.missed, context: z.context,
+		Orig: z.tell(z.orig), Resp: z.tell(1 - z.orig), Missed: z.missed, context: z.context,
 	}
 }
 

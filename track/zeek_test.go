@@ -30,7 +30,7 @@ func zeekRows(s *script.Script, isnA, isnB uint32) []string {
 		if z.History == "" {
 			z.History = "-" // as the log has it
 		}
-		rows = append(rows, row{c.ID, fmt.Sprintf("= %s %s %d %d", z.State, z.History, z.OrigBytes, z.RespBytes)})
+		rows = append(rows, row{c.ID, fmt.Sprintf("= %s %s %d %d", z.State, z.History, z.Orig.Bytes, z.Resp.Bytes)})
 	}
 	for _, e := range s.Events(isnA, isnB) {
 		if e.Segment != nil {

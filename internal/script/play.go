@@ -50,6 +50,10 @@ func (s *Script) Events(isnA, isnB uint32) []Event {
 			e.Segment.Dst, e.Segment.DstPort = addr(dst.Addr()), dst.Port()
 			e.Segment.HasIPID = src.Addr().Is4() && st.seg.id != 0
 			e.Segment.Wire = uint32(len(s.frame(st, isnA, isnB)))
+			e.Segment.Headers = uint16(20 + 20 + (st.seg.optLen()+3)/4*4)
+			if src.Addr().Is6() {
+				e.Segment.Headers += 20
+			}
 		case st.icmp != nil:
 			typ, code, v6 := st.icmp.typeCode(src.Addr())
 			e.ICMP = &decode.ICMPError{
@@ -93,7 +97,7 @@ func (g *segment) decoded(isn, peer uint32) *decode.Segment {
 		d.Cut, d.Checksum = true, decode.ChecksumUnknown
 		d.Opts, d.Scale, d.MSS, d.TSVal, d.TSEcr, d.SACKEdge = 0, 0, 0, 0, 0, 0
 		if g.optLen() > 0 {
-			d.Opts, d.CutHeader = decode.OptUnknown, true
+			d.Opts = decode.OptCut | decode.OptUnknown
 		}
 	}
 	return d
