@@ -49,7 +49,7 @@ func (f *aroundFlags) unused(cmd *cobra.Command) error {
 const testCloseWait = "close-wait.after=2s"
 
 // runAround checks what passes while the command behind -- runs.
-func (f *checkFlags) runAround(cmd *cobra.Command, args []string, p *policy.Policy, reports []reportTo) error {
+func (f *checkFlags) runAround(cmd *cobra.Command, args []string, p *policy.Policy, then *policy.Record, reports []reportTo) error {
 	dash := cmd.ArgsLenAtDash()
 	if dash < 0 || dash == len(args) {
 		return errors.New("-i: what is to run? tcplife check -i lo -- COMMAND")
@@ -97,7 +97,7 @@ func (f *checkFlags) runAround(cmd *cobra.Command, args []string, p *policy.Poli
 		return errors.Join(c.failed, err)
 	}
 	v.Notes = append(v.Notes, c.notes...)
-	err = errors.Join(c.failed, tell(cmd.OutOrStdout(), reports, v), err)
+	err = errors.Join(c.failed, tell(cmd.OutOrStdout(), reports, v, then), err)
 	if temporary && v.Count(policy.Broken)+v.Count(policy.Told) > 0 {
 		keep = true
 		complain(cmd.ErrOrStderr(), fmt.Sprintf("the packets are in %s; --write FILE chooses where", name))

@@ -24,6 +24,11 @@ The policy is tcplife.yaml in the working directory, or the file that --policy n
 Without one, or with --policy default, findings of severity error and leaks break
 it, and warnings are told. tcplife policy init writes one from a good run.
 
+With --baseline, an earlier run is what counts: what was broken then too is told and
+breaks nothing, and what is new since or worse breaks the policy, also where the
+policy would let it pass. Runs of different length are compared by shares and
+percentiles, and only differences that are no chance count.
+
 --report writes the verdict for other readers; it may be given several times. A report
 without a file goes to standard output, in place of the text.
 
@@ -40,6 +45,8 @@ const checkExample = `  tcplife check run.pcap
   tcplife check --policy ci/tcplife.yaml captures/
   tcplife check --report junit=tcplife.xml --report sarif=tcplife.sarif run.pcap
   tcplife check --report text --report github run.pcap
+  tcplife check --report json=good.json good.pcap
+  tcplife check --baseline good.json run.pcap
   tcplife check -i lo -- go test ./...
   tcplife check -i lo --write run.pcapng port 5432 -- npm test`
 
@@ -49,6 +56,7 @@ var errBroken = errors.New("policy broken")
 // checkFlags are the flags of check.
 type checkFlags struct {
 	policy   string
+	baseline string
 	reports  []string
 	track    trackFlags
 	rules    ruleFlags
@@ -76,6 +84,7 @@ func newCheck() *cobra.Command {
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	policyFlag(cmd, &f.policy)
+	fs.StringVar(&f.baseline, "baseline", "", "compare with the `FILE` that --report json wrote of a good run: what was broken then is told, what is new or worse breaks the policy")
 	fs.StringArrayVar(&f.reports, "report", nil, "write a `REPORT[=FILE]` of the verdict: "+strings.Join(ci.Formats(), ", "))
 	f.around.add(cmd)
 	f.packets.add(cmd)
@@ -112,8 +121,12 @@ func (f *checkFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	then, err := f.readBaseline()
+	if err != nil {
+		return err
+	}
 	if len(f.around.interfaces) > 0 {
-		return f.runAround(cmd, args, p, reports)
+		return f.runAround(cmd, args, p, then, reports)
 	}
 	if err := f.around.unused(cmd); err != nil {
 		return err
@@ -126,7 +139,24 @@ func (f *checkFlags) run(cmd *cobra.Command, args []string) error {
 	if v == nil {
 		return err
 	}
-	return errors.Join(tell(cmd.OutOrStdout(), reports, v), err)
+	return errors.Join(tell(cmd.OutOrStdout(), reports, v, then), err)
+}
+
+// readBaseline reads the record of an earlier run, nil if none is named.
+func (f *checkFlags) readBaseline() (*policy.Record, error) {
+	if f.baseline == "" {
+		return nil, nil
+	}
+	file, err := os.Open(f.baseline)
+	if err != nil {
+		return nil, fmt.Errorf("--baseline: %w", err)
+	}
+	defer file.Close()
+	then, err := policy.ReadRecord(file)
+	if err != nil {
+		return nil, fmt.Errorf("--baseline %s: %w", f.baseline, err)
+	}
+	return then, nil
 }
 
 // judge holds the files to the policy. Where they could not be read to their end,
@@ -168,8 +198,12 @@ func (f *checkFlags) judge(cmd *cobra.Command, p *policy.Policy, args []string, 
 	return j.Verdict(), nil
 }
 
-// tell writes the reports and returns errBroken if the policy is.
-func tell(stdout io.Writer, reports []reportTo, v *policy.Verdict) error {
+// tell writes the reports, of a comparison if there was an earlier run, and returns
+// errBroken if the policy is.
+func tell(stdout io.Writer, reports []reportTo, v *policy.Verdict, then *policy.Record) error {
+	if then != nil {
+		v.Against(then)
+	}
 	for _, r := range reports {
 		if err := r.write(stdout, v); err != nil {
 			return err

@@ -89,12 +89,12 @@ func sarif(w io.Writer, v *policy.Verdict) error {
 }
 
 func sarifRuleOf(id string, r *policy.Result) sarifRule {
-	if rule := anomaly.Find(r.Name); r.Kind == policy.RuleCheck && rule != nil {
+	if rule := anomaly.Find(r.Name); rule != nil && r.Kind != policy.ExpectCheck {
 		_, text, _ := strings.Cut(rule.Doc, "\n\n")
 		return sarifRule{id, sarifText{rule.Title()}, &sarifText{text}, &sarifText{text + "\n\nSee " + rule.Ref + "."}}
 	}
 	name, _, _ := strings.Cut(r.Name, " ")
-	if m := policy.FindMetric(name); r.Kind == policy.LimitCheck && m != nil {
+	if m := policy.FindMetric(name); m != nil && r.Kind != policy.ExpectCheck {
 		return sarifRule{id, sarifText{r.Name}, &sarifText{m.Doc}, nil}
 	}
 	return sarifRule{id, sarifText{plain(r.Name)}, nil, nil}

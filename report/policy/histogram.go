@@ -58,6 +58,16 @@ func (h *histogram) quantile(thousandths int) time.Duration {
 	return h.longest
 }
 
+// beyond returns how many are longer, or in a bucket that has longer ones.
+func (h *histogram) beyond(d time.Duration) (n uint64) {
+	for b, k := range h.buckets {
+		if bucketEnd(b) > d {
+			n += k
+		}
+	}
+	return n
+}
+
 // sorted returns the buckets that hold anything, the shortest first.
 func (h *histogram) sorted() []int {
 	list := make([]int, 0, len(h.buckets))

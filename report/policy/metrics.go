@@ -15,7 +15,9 @@ type Metric struct {
 	Name string // as in policies: lower case, with underscores
 	Doc  string // what is measured, of which connections, in which unit
 	kind kind
-	of   func(*report.Connection) sample
+	// neutral: more of it is neither better nor worse.
+	neutral bool
+	of      func(*report.Connection) sample
 	// say tells the number of one connection, for people; nil for a peak.
 	say func(*report.Connection, *sample) string
 }
@@ -43,7 +45,7 @@ type sample struct {
 // Metrics is every metric, in the order of reports.
 var Metrics = []*Metric{
 	{
-		Name: "connections", kind: counted,
+		Name: "connections", kind: counted, neutral: true,
 		Doc: "connections, as a number",
 		of:  func(*report.Connection) sample { return sample{hits: 1, of: 1} },
 		say: func(c *report.Connection, _ *sample) string { return report.OutcomeOf(c.Conn).String() },
@@ -85,7 +87,7 @@ var Metrics = []*Metric{
 		},
 	},
 	{
-		Name: "duration", kind: timed,
+		Name: "duration", kind: timed, neutral: true,
 		Doc: "time from a connection's first segment to its last",
 		of: func(c *report.Connection) sample {
 			return sample{duration: c.End().Sub(c.Start), valid: true, at: c.Start, frames: [2]uint64{c.First, c.Last()}}
@@ -110,19 +112,19 @@ var Metrics = []*Metric{
 		},
 	},
 	{
-		Name: "client_closes_first", kind: shared,
+		Name: "client_closes_first", kind: shared, neutral: true,
 		Doc: "connections that the client closed first, of those that were closed",
 		of:  func(c *report.Connection) sample { return closesFirst(c, track.ClientFirst) },
 		say: func(c *report.Connection, _ *sample) string { return c.ClosedFirst().String() + " closed first" },
 	},
 	{
-		Name: "server_closes_first", kind: shared,
+		Name: "server_closes_first", kind: shared, neutral: true,
 		Doc: "connections that the server closed first, of those that were closed",
 		of:  func(c *report.Connection) sample { return closesFirst(c, track.ServerFirst) },
 		say: func(c *report.Connection, _ *sample) string { return c.ClosedFirst().String() + " closed first" },
 	},
 	{
-		Name: "time_wait_peak", kind: peak,
+		Name: "time_wait_peak", kind: peak, neutral: true,
 		Doc: "sockets in TIME_WAIT at a time (to a second) at any one host, as a number; of very many hosts, at the busiest",
 	},
 }

@@ -16,8 +16,8 @@ import (
 	"tcplife/report/anomaly"
 )
 
-// maxSize bounds the policies that are read: hundreds of pages.
-const maxSize = 1 << 20
+// maxSize bounds the policies that are read: a hundred pages.
+const maxSize = 256 << 10
 
 // Load reads the policy of that name, or the one that is built in if the name is
 // DefaultName.

@@ -87,6 +87,25 @@ func TestWrong(t *testing.T) {
 	}
 }
 
+// TestDeep refuses what the parser takes too long for, or breaks down at.
+func TestDeep(t *testing.T) {
+	for _, s := range []string{"[", "{a: ", "- ", "[a,", "[{"} {
+		if _, err := Parse("p", []byte(strings.Repeat(s, 60000))); err == nil || !strings.Contains(err.Error(), "p: nested deeper than 100") {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+	if _, err := Parse("p", []byte("# "+strings.Repeat("-", 200)+"\nversion: 1\n")); err != nil {
+		t.Error(err)
+	}
+	name := filepath.Join(t.TempDir(), "long.yaml")
+	if err := os.WriteFile(name, bytes.Repeat([]byte("# long\n"), 50000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(name); err == nil || !strings.Contains(err.Error(), "longer than 262144 octets") {
+		t.Error(err)
+	}
+}
+
 // TestSchema holds the schema to the policies that Parse takes.
 func TestSchema(t *testing.T) {
 	schema := compile(t)

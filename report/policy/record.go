@@ -58,8 +58,8 @@ type NumberRecord struct {
 	// Hits of so many, of what is a share; the number or the peak, of what is one.
 	Hits uint64 `json:"hits,omitempty"`
 	Of   uint64 `json:"of,omitempty"`
-	// Of durations: how many there were, and pairs of the longest duration in a
-	// bucket, in nanoseconds, and how many are in it.
+	// Of durations: how many there were, and pairs of the longest duration that a
+	// bucket holds, in nanoseconds, and how many are in it.
 	Count   uint64      `json:"count,omitempty"`
 	P50     float64     `json:"p50,omitempty"`
 	P99     float64     `json:"p99,omitempty"`
@@ -124,10 +124,11 @@ func (n *number) record(w *timeWaits) NumberRecord {
 		}
 		r.P50, r.P99, r.Max = h.quantile(500).Seconds(), h.quantile(990).Seconds(), h.longest.Seconds()
 		for _, b := range h.sorted() {
-			r.Buckets = append(r.Buckets, [2]uint64{uint64(min(bucketEnd(b), h.longest)), h.buckets[b]})
+			r.Buckets = append(r.Buckets, [2]uint64{uint64(bucketEnd(b)), h.buckets[b]})
 		}
 	case peak:
 		r.Hits, _, _ = w.peak()
+		r.Of = r.Hits
 	default:
 		r.Hits, r.Of = n.hits, n.of
 	}

@@ -67,12 +67,13 @@ type Kind uint8
 
 // Kinds of checks.
 const (
-	RuleCheck   Kind = iota // the findings of a rule
-	LimitCheck              // a number
-	ExpectCheck             // that connections exist
+	RuleCheck     Kind = iota // the findings of a rule
+	LimitCheck                // a number
+	ExpectCheck               // that connections exist
+	BaselineCheck             // what changed since an earlier run
 )
 
-func (k Kind) String() string { return [...]string{"rule", "limit", "expect"}[k] }
+func (k Kind) String() string { return [...]string{"rule", "limit", "expect", "baseline"}[k] }
 
 // A Result is what came of one check.
 type Result struct {
@@ -187,10 +188,16 @@ func (j *Judge) Verdict() *Verdict {
 			v.Notes = append(v.Notes, fmt.Sprintf("%s:%d: the exception for %s was not needed", j.policy.Name, x.Line, x.Rule.Name))
 		}
 	}
+	v.sort()
+	return &v
+}
+
+// sort puts what is broken first, the severest of that, and leaves the order of the
+// policy else.
+func (v *Verdict) sort() {
 	slices.SortStableFunc(v.Results, func(a, b Result) int {
 		return cmp.Or(int(a.Status)-int(b.Status), int(b.Severity)-int(a.Severity))
 	})
-	return &v
 }
 
 func ruleResult(b *Block, scope string, r *anomaly.Rule, t *ruleTally, connections uint64) Result {

@@ -87,8 +87,41 @@ func (r *reader) err() error {
 	return errors.Join(r.errs...)
 }
 
+// maxDepth is deeper than any policy is nested. The library's parser takes a time
+// that grows with the square of the depth.
+const maxDepth = 100
+
+// tooDeep reports whether a document may be nested deeper than maxDepth: by brackets,
+// wherever they stand, or by the dashes of a line.
+func tooDeep(data []byte) bool {
+	brackets, dashes := 0, 0
+	for i, c := range data {
+		switch c {
+		case '[', '{':
+			brackets++
+		case ']', '}':
+			brackets = max(brackets-1, 0)
+		case '-':
+			if dashes++; i+1 < len(data) && data[i+1] != ' ' {
+				dashes = 0 // a word, or a ruler in a comment
+			}
+		case ' ', '\t':
+		default:
+			dashes = 0
+		}
+		if brackets > maxDepth || dashes > maxDepth {
+			return true
+		}
+	}
+	return false
+}
+
 // document returns the only document of a file, false if there is none.
 func (r *reader) document(data []byte) (place, bool) {
+	if tooDeep(data) {
+		r.errs = append(r.errs, fmt.Errorf("%s: nested deeper than %d", r.name, maxDepth))
+		return place{}, false
+	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		var e yaml.Error
