@@ -38,6 +38,15 @@ func (o Outcome) String() string {
 	}[o]
 }
 
+// Outcomes returns all outcomes.
+func Outcomes() []Outcome {
+	all := make([]Outcome, numOutcomes)
+	for i := range all {
+		all[i] = Outcome(i)
+	}
+	return all
+}
+
 // OutcomeOf returns the outcome of a finished connection.
 func OutcomeOf(c *track.Conn) Outcome {
 	if c.Teardown() == track.ByRST {

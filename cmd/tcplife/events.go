@@ -18,6 +18,7 @@ type teller struct {
 	sink        report.Sink
 	transitions report.TransitionSink // nil: they are not told
 	findings    bool
+	count       func(*anomaly.Finding) // nil: nobody counts what is found
 	inputs      *report.Inputs
 	err         error // the sink's
 
@@ -120,7 +121,7 @@ func (t *teller) transition(tr *report.Transition) {
 
 // about tells those findings about c that were not told.
 func (t *teller) about(id uint64, c *track.Conn, findings []anomaly.Finding) {
-	if !t.findings {
+	if !t.judges() {
 		return
 	}
 	for i := range findings {
@@ -141,29 +142,44 @@ func (t *teller) about(id uint64, c *track.Conn, findings []anomaly.Finding) {
 
 // aboutMany tells those findings about many connections that were not told.
 func (t *teller) aboutMany(findings []anomaly.Finding) {
-	if !t.findings {
-		return
-	}
 	for i := range findings {
-		f := &findings[i]
-		key := groupOf{f.Rule, f.Addr, f.Port}
-		if t.group[key] {
-			continue
+		if f := &findings[i]; t.judges() && t.isNew(f) {
+			t.finding(f)
 		}
-		if len(t.group) == maxGroupsTold {
-			clear(t.group)
-		}
-		t.group[key] = true
-		t.finding(f)
 	}
 }
 
-func (t *teller) finding(f *anomaly.Finding) {
-	if t.err != nil {
-		return
+// final takes a finding about many connections that the report has, whether it was
+// told before or not: it may have grown since.
+func (t *teller) final(f *anomaly.Finding) {
+	if t.isNew(f) && t.count != nil {
+		t.count(f)
 	}
-	found := report.Finding{Finding: *f, Inputs: t.inputs, Capture: t.inputs.Name(0)}
-	t.err = t.sink.Finding(&found)
+}
+
+// isNew reports whether no finding of that rule about that address was told.
+func (t *teller) isNew(f *anomaly.Finding) bool {
+	key := groupOf{f.Rule, f.Addr, f.Port}
+	if t.group[key] {
+		return false
+	}
+	if len(t.group) == maxGroupsTold {
+		clear(t.group)
+	}
+	t.group[key] = true
+	return true
+}
+
+// judges reports whether anybody wants to know of findings.
+func (t *teller) judges() bool { return t.findings || t.count != nil }
+
+func (t *teller) finding(f *anomaly.Finding) {
+	if t.count != nil {
+		t.count(f)
+	}
+	if t.findings && t.err == nil {
+		t.err = t.sink.Finding(&report.Finding{Finding: *f, Inputs: t.inputs, Capture: t.inputs.Name(0)})
+	}
 }
 
 // forget forgets a connection whose record is closed.

@@ -22,6 +22,7 @@ import (
 	"tcplife/decode/capture/live"
 	"tcplife/report"
 	"tcplife/report/anomaly"
+	"tcplife/report/metrics"
 	"tcplife/track"
 )
 
@@ -66,6 +67,7 @@ type liveFlags struct {
 	output      string
 	events      []string
 	snapshot    string
+	metrics     string
 	lasts       time.Duration
 	keep        keepFlags
 	track       trackFlags
@@ -95,6 +97,7 @@ func newLive() *cobra.Command {
 	fs.Lookup("events").DefValue = "[]" // which pflag does not show
 	fs.DurationVar(&f.lasts, "for", 0, "end after this time: 10s")
 	fs.StringVar(&f.snapshot, "snapshot", "", "the `FILE` that SIGUSR1 replaces by the hosts' socket tables, instead of standard error")
+	fs.StringVar(&f.metrics, "metrics", "", "serve metrics for Prometheus at this `ADDRESS`: :9273 is this host's own, 0.0.0.0:9273 everybody's")
 	fs.BoolVarP(&f.promiscuous, "promiscuous", "p", false, "capture also what is not addressed to this host")
 	fs.IntVarP(&f.snaplen, "snaplen", "s", live.DefaultSnaplen, "how many `OCTETS` of each packet are captured: checksums of longer ones are not verified")
 	fs.Var(&f.buffer, "buffer", "room for packets that are not analysed yet: 64M")
@@ -161,6 +164,13 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
+	var srv *server
+	if f.metrics != "" {
+		if srv, err = serve(f.metrics, a.note); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, srv.close()) }()
+	}
 	if err := live.DropPrivileges(); err != nil {
 		return err
 	}
@@ -187,19 +197,23 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	name := strings.Join(f.interfaces, ",")
 	w := &watching{
-		a: a, src: src, name: name, snapshot: f.snapshot, stderr: stderr,
+		a: a, src: src, name: name, snapshot: f.snapshot, stderr: stderr, server: srv,
 		survey: anomaly.NewChecker(anomaly.All, rules),
 	}
 	a.inputs = report.NewInputs([]string{name})
 	w.teller = newTeller(sink, a.inputs)
+	events := chosen{sink, w.teller, true, true}
 	if transitions, ok := sink.(report.TransitionSink); ok {
 		if slices.Contains(f.events, "transitions") {
 			w.teller.transitions = transitions
 		}
 		w.teller.findings = slices.Contains(f.events, "findings")
-		sink = chosen{sink, f.events}
+		events.connections, events.findings = slices.Contains(f.events, "connections"), w.teller.findings
 	}
-	a.sink = sink
+	if srv != nil {
+		w.teller.count = srv.Finding
+	}
+	a.sink = events
 	if f.keep.name != "" {
 		w.keep = &keeper{keepFlags: f.keep, source: name, filter: expr, snaplen: f.snaplen, stats: src.Stats}
 	}
@@ -230,32 +244,36 @@ func isInterface(name string) bool {
 	return err == nil && slices.ContainsFunc(list, func(i live.Interface) bool { return i.Name == name })
 }
 
-// chosen leaves out what --events does not name.
+// chosen is a Sink that leaves out what --events does not name, and has the teller
+// tell what it has not.
 type chosen struct {
 	report.Sink
-	events []string
+	teller                *teller
+	connections, findings bool
 }
 
 func (s chosen) Connection(c *report.Connection) error {
-	if !slices.Contains(s.events, "connections") {
-		return nil
+	s.teller.about(c.ID, c.Conn, c.Findings)
+	if !s.connections {
+		return s.teller.err
 	}
-	return s.Sink.Connection(c)
+	return errors.Join(s.teller.err, s.Sink.Connection(c))
 }
 
 func (s chosen) Finding(f *report.Finding) error {
-	if !slices.Contains(s.events, "findings") {
-		return nil
+	s.teller.final(&f.Finding)
+	if !s.findings {
+		return s.teller.err
 	}
-	return s.Sink.Finding(f)
+	return errors.Join(s.teller.err, s.Sink.Finding(f))
 }
 
 // Flush makes it a report.Flusher.
 func (s chosen) Flush() error {
 	if f, ok := s.Sink.(report.Flusher); ok {
-		return f.Flush()
+		return errors.Join(s.teller.err, f.Flush())
 	}
-	return nil
+	return s.teller.err
 }
 
 // watching is a source: the packets of interfaces, and the work that is due while
@@ -267,6 +285,7 @@ type watching struct {
 	keep     *keeper // nil: packets are not kept
 	teller   *teller
 	survey   *anomaly.Checker // of connections that are still open
+	server   *server          // nil: there are no metrics
 	snapshot string
 	stderr   io.Writer
 
@@ -333,6 +352,9 @@ func (w *watching) begin(t *track.Tracker, in *input, base uint64) source {
 	t.ObserveICMP = func(c *track.Conn, _ *decode.ICMPError) { w.teller.moved(base+c.ID, c) }
 	t.Done = func(c *track.Conn) {
 		w.teller.moved(base+c.ID, c)
+		if w.server != nil {
+			w.server.Connection(c)
+		}
 		done(c)
 		w.teller.forget(base + c.ID)
 	}
@@ -383,9 +405,6 @@ func now() capture.Time { return capture.Time(time.Now().UnixNano()) }
 // flush hands on what is known, since the next packet may take any time.
 func (w *watching) flush() error {
 	w.a.flush(w.t)
-	if w.a.writeErr == nil {
-		w.a.writeErr = w.teller.err
-	}
 	if w.keep != nil {
 		return w.keep.flush()
 	}
@@ -411,8 +430,11 @@ func (w *watching) Close() {}
 func (w *watching) work() {
 	began := now()
 	w.t.Flush()
-	if w.teller.findings {
+	if w.teller.judges() {
 		w.judge()
+	}
+	if w.server != nil {
+		w.publish()
 	}
 	if w.asked.CompareAndSwap(true, false) {
 		if err := w.writeSnapshot(); err != nil {
@@ -435,6 +457,18 @@ func (w *watching) judge() {
 	for _, f := range w.a.checker.Judge(now) {
 		w.a.finding(&f)
 	}
+}
+
+// publish has the metrics tell what there is now.
+func (w *watching) publish() {
+	s := metrics.NewSurvey()
+	w.t.Each(s.Connection)
+	counted := w.src.Stats()
+	s.Packets, s.Bytes, s.Received, s.Dropped = w.in.Packets, w.in.Bytes, counted.Received, counted.Dropped
+	s.Skipped = w.in.skipped
+	s.Tracking, s.Limit = uint64(w.t.Bytes()), uint64(w.a.config.MaxBytes)
+	w.server.Publish(s)
+	w.server.looked()
 }
 
 // warnDropped tells that packets are lost, once a minute at most.

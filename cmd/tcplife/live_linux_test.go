@@ -134,7 +134,7 @@ type web struct {
 	open []net.Conn
 }
 
-func serve(t *testing.T) *web {
+func newWeb(t *testing.T) *web {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -215,7 +215,7 @@ func TestLiveEqualsFile(t *testing.T) {
 	tcpdump.await(tcpdump.err, "listening on")
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "-w", "kept.pcapng", "tcp or icmp")
 	captures(t, filepath.Join(dir, "kept.pcapng"))
-	w := serve(t)
+	w := newWeb(t)
 	for range 20 {
 		w.get("/").Close()
 		w.get("/large").Close()
@@ -301,7 +301,7 @@ func TestLiveOnTime(t *testing.T) {
 	network(t, nil)
 	dir := t.TempDir()
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "--set", "close-wait.after=2s", "--time-wait", "3s", "--events", "findings,connections", "tcp")
-	w := serve(t)
+	w := newWeb(t)
 	time.Sleep(time.Second)
 	w.get("/").Close()
 	w.get("/leak").Close()
@@ -324,7 +324,7 @@ func TestLiveSnapshot(t *testing.T) {
 	network(t, []string{"ss"})
 	dir := t.TempDir()
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "--snapshot", "sockets")
-	w := serve(t)
+	w := newWeb(t)
 	time.Sleep(time.Second)
 	w.get("/")
 	w.get("/").(*net.TCPConn).CloseWrite() // the server closes
@@ -368,7 +368,7 @@ func TestLiveRotates(t *testing.T) {
 	network(t, nil)
 	dir := t.TempDir()
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "-w", "kept.pcapng", "--write-size", "1M", "--write-keep", "2", "-s", "65536", "-f", "summary", "--for", "4s", "tcp")
-	w := serve(t)
+	w := newWeb(t)
 	time.Sleep(time.Second)
 	for range 12 {
 		w.get("/large").Close()
@@ -403,7 +403,7 @@ func TestLiveFlood(t *testing.T) {
 	}
 	dir := t.TempDir()
 	tcplife := begin(t, dir, "tcplife", "live", "--memory-limit", "32M", "-f", "jsonl", "--events", "connections", "-i", "lo,p0", "tcp")
-	w := serve(t)
+	w := newWeb(t)
 	victim, err := net.Listen("tcp", "192.0.2.1:80")
 	if err != nil {
 		t.Fatal(err)
@@ -539,4 +539,55 @@ func TestLiveNoRight(t *testing.T) {
 	if err == nil || !want.MatchString(stderr.String()) {
 		t.Errorf("%v: %s", err, stderr.String())
 	}
+}
+
+// TestLiveMetrics has a real Prometheus scrape the metrics, and asks it for them.
+func TestLiveMetrics(t *testing.T) {
+	network(t, []string{"prometheus"})
+	dir := t.TempDir()
+	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "--metrics", ":9273", "-f", "summary", "--set", "close-wait.after=1s", "port not 9273 and port not 9090")
+	config := "global: {scrape_interval: 500ms}\nscrape_configs:\n- job_name: tcplife\n  static_configs: [{targets: ['127.0.0.1:9273']}]\n"
+	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	prometheus := begin(t, dir, "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:9090")
+	prometheus.await(prometheus.err, "Server is ready")
+	ask := func(port int, path string) string {
+		c, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET %s HTTP/1.0\r\n\r\n", path)
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	w := newWeb(t)
+	w.get("/").Close()
+	w.get("/leak").Close()
+	for path, want := range map[string]string{
+		"/api/v1/query?query=tcplife_ends{role=\"server\",state=\"CLOSE_WAIT\"}": `"1"\]`,
+		"/api/v1/query?query=tcplife_time_wait_ends{host=\"127.0.0.1\"}":         `"1"\]`,
+		"/api/v1/query?query=tcplife_findings_total{rule=\"close-wait\"}":        `"1"\]`,
+		"/api/v1/query?query=tcplife_dropped_packets_total":                      `"0"\]`,
+		"/api/v1/query?query=up": `"1"\]`,
+	} {
+		re, got := regexp.MustCompile(want), ""
+		for range 100 {
+			if got = ask(9090, path); re.MatchString(got) {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if !re.MatchString(got) {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+	if got := ask(9273, "/healthz"); !strings.HasPrefix(got, "HTTP/1.0 200") || !strings.HasSuffix(got, "\r\n\r\nok\n") {
+		t.Errorf("/healthz: %s", got)
+	}
+	tcplife.end(os.Interrupt)
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"iter"
 	"os"
+	"path"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,8 +19,8 @@ func machineMemory() size {
 	if err := unix.Sysinfo(&info); err == nil {
 		memory = size(uint64(info.Totalram) * uint64(info.Unit))
 	}
-	for _, name := range [...]string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} { // version 2, 1
-		b, err := os.ReadFile(name)
+	for dir := range cgroups() {
+		b, err := os.ReadFile(dir + "/memory.max")
 		if err != nil {
 			continue
 		}
@@ -26,4 +29,23 @@ func machineMemory() size {
 		}
 	}
 	return max(memory, 4*minMemory)
+}
+
+// cgroups yields the directory of this process's control group (version 2), and of
+// those that it is in.
+func cgroups() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		b, _ := os.ReadFile("/proc/self/cgroup") // without: the container's
+		at := ""
+		for line := range strings.Lines(string(b)) {
+			if group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+				at = group
+			}
+		}
+		for ; ; at = path.Dir(at) {
+			if !yield(path.Join("/sys/fs/cgroup", at)) || at == "" || at == "/" || at == "." {
+				return
+			}
+		}
+	}
 }
