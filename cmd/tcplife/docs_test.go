@@ -114,7 +114,7 @@ func TestDocsDependencies(t *testing.T) {
 	if len(told) == 0 {
 		t.Fatal("no module is required")
 	}
-	path := regexp.MustCompile(`[a-z0-9-]+\.[a-z]+/[A-Za-z0-9./-]+`)
+	path := regexp.MustCompile(`[a-z0-9-]+\.[a-z]+/[A-Za-z0-9._/-]+`)
 	for line := range strings.Lines(string(page)) {
 		if !strings.HasPrefix(line, "| ") {
 			continue
