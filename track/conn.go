@@ -227,24 +227,22 @@ type rareConn struct {
 }
 
 type rareFacts struct {
-	succeeded                bool // a newer incarnation took the connection's place in the tracker's table
-	crossed                  bool // both ends sent SYN
-	idle                     bool // it was silent for too long
-	evicted                  bool // it had to make room
-	reused                   bool // a newer incarnation took its addresses and ports
-	reuses                   bool
-	hasRST                   bool
-	hasICMP                  bool
+	succeeded                bool   // a newer incarnation took the connection's place in the tracker's table
+	crossed                  bool   // both ends sent SYN
+	idle                     bool   // it was silent for too long
+	evicted                  bool   // it had to make room
+	reused                   bool   // a newer incarnation took its addresses and ports
 	rstACK                   uint8  // 1 + index of the sender of the last RST,ACK that counted
 	moreDuplicates, moreGaps uint32 // in units of 256
 	withdrawn                int    // moves taken back
 	blinds                   int    // all of which blind has the first
-	rst                      Reset
-	icmp                     ICMPNote
-	reuse                    Reuse   // valid if reuses
-	invalid                  Invalid // By is the index of an end
-	synData                  SYNData
-	badAck                   BadAck // By is the index of an end
+	// nil: there is none
+	rst     *Reset
+	icmp    *ICMPNote // Of is the index of an end
+	reuse   *Reuse
+	invalid *Invalid // By is the index of an end
+	synData *SYNData
+	badAck  *BadAck // By is the index of an end
 }
 
 // plain reports whether the record is all of the connection.
@@ -327,7 +325,7 @@ func (c *Conn) Handshake() Handshake {
 		return HalfOpen
 	case !cl.is(sentSYN) || c.Midstream || cl.Acked():
 		return Missed
-	case c.hasRST && sv.initial == Listen && sv.state == Listen && c.rst.By == Server:
+	case c.rst != nil && sv.initial == Listen && sv.state == Listen && c.rst.By == Server:
 		return Refused
 	}
 	return Unanswered
@@ -385,14 +383,14 @@ func (c *Conn) ClosedFirst() ClosedFirst {
 
 // Reset returns the last RST that counted.
 func (c *Conn) Reset() (Reset, bool) {
-	return c.rst, c.hasRST && (c.ends[0].cover.on || c.ends[1].cover.on)
+	return value(c.rst), c.rst != nil && (c.ends[0].cover.on || c.ends[1].cover.on)
 }
 
 // ICMP returns the last ICMP error that quoted a segment of the connection.
 func (c *Conn) ICMP() (ICMPNote, bool) {
-	n := c.icmp
+	n := value(c.icmp)
 	n.Of = c.Role(&c.ends[n.Of])
-	return n, c.hasICMP
+	return n, c.icmp != nil
 }
 
 // Withdrawals returns the first moves that were taken back; Withdrawn counts
@@ -445,17 +443,42 @@ func (c *Conn) Clone() *Conn {
 	r := *c.record
 	d.attach(&r, noRef, &c.key, c.hash)
 	d.EndReason, d.rareConn = c.EndReason, c.rareConn
-	if c.far != nil {
-		far := *c.far
-		d.far = &far
-	}
+	d.far = clone(c.far)
 	d.more, d.held, d.holes = slices.Clone(c.more), slices.Clone(c.held), slices.Clone(c.holes)
 	d.withdrawals, d.candidates, d.answer = slices.Clone(c.withdrawals), slices.Clone(c.candidates), slices.Clone(c.answer)
+	d.rst, d.icmp, d.reuse, d.invalid, d.synData, d.badAck = clone(c.rst), clone(c.icmp), clone(c.reuse), clone(c.invalid), clone(c.synData), clone(c.badAck)
 	d.refuted, d.blind, d.older = slices.Clone(c.refuted), slices.Clone(c.blind), nil
 	for i := range d.ends {
-		d.ends[i].rareEnd = c.ends[i].rareEnd
+		e := &d.ends[i]
+		e.rareEnd = c.ends[i].rareEnd
+		e.repeats, e.zero, e.tries = clone(e.repeats), clone(e.zero), clone(e.tries)
 	}
 	return d
+}
+
+// value returns what p points to, or if that is nil, the zero value.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// own returns what *p points to, made if it is nil.
+func own[T any](p **T) *T {
+	if *p == nil {
+		*p = new(T)
+	}
+	return *p
+}
+
+// clone returns a copy of what p points to; nil of nil.
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }
 
 // Empty returns a connection that nothing is known of.

@@ -41,9 +41,9 @@ func (c *Conn) contradict(snd *End, seg *decode.Segment) {
 	case !v.own && !v.icmp && snd.underWay(seg, v.by.Time):
 		return
 	}
-	if v.own && c.rst.Frame == v.by.Frame && len(c.refuted) < maxRefutedRSTs {
+	if v.own && c.rst != nil && c.rst.Frame == v.by.Frame && len(c.refuted) < maxRefutedRSTs {
 		c.rst.Marks |= MarkWentOn
-		c.refuted = append(c.refuted, Refuted{c.rst, seg.Frame})
+		c.refuted = append(c.refuted, Refuted{*c.rst, seg.Frame})
 	}
 	v.by.From = snd.state
 	c.noteWithdrawn(v.by, seg)

@@ -51,9 +51,10 @@ type rareEnd struct {
 	rise   rise // of its acknowledgments, the last time they rose, its peer being unseen
 	streak streak
 
-	repeats Repeats
-	zero    zeroWindow
-	tries   [maxTries - 1]uint32 // times of its SYNs after the first, in ms since that
+	// nil: there is none
+	repeats *Repeats
+	zero    *zeroWindow
+	tries   *[maxTries - 1]uint32 // times of its SYNs after the first, in ms since that
 }
 
 // synTimes are those of an end's SYNs that its first move does not tell.

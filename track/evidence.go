@@ -20,7 +20,7 @@ type Repeats struct {
 
 // Repeats returns the end's repetitions that have got no answer of any kind; N is
 // 0 if there are none, or its peer has sent a segment since.
-func (e *End) Repeats() Repeats { return e.repeats }
+func (e *End) Repeats() Repeats { return value(e.repeats) }
 
 // A ZeroWindow tells of the times that an end had its receive window closed while
 // its peer had something to send: it probed, or sent as soon as the window was open.
@@ -46,7 +46,7 @@ type zeroWindow struct {
 
 // ZeroWindow returns how the end's receive window was closed, up to now.
 func (e *End) ZeroWindow(now capture.Time) ZeroWindow {
-	z := e.zero
+	z := value(e.zero)
 	if z.from != 0 && z.opened == 0 && z.probes > 0 {
 		z.add(now, 0)
 	}
@@ -79,7 +79,7 @@ type Invalid struct {
 
 // Invalid returns the segments with impossible flags; N is 0 if there are none.
 func (c *Conn) Invalid() Invalid {
-	i := c.invalid
+	i := value(c.invalid)
 	i.By = c.Role(&c.ends[i.By])
 	return i
 }
@@ -92,7 +92,7 @@ type SYNData struct {
 }
 
 // SYNData returns the payload on the client's SYN.
-func (c *Conn) SYNData() SYNData { return c.synData }
+func (c *Conn) SYNData() SYNData { return value(c.synData) }
 
 // A BadAck is an acknowledgment in the handshake of what was never sent.
 type BadAck struct {
@@ -106,7 +106,7 @@ type BadAck struct {
 
 // BadAck returns the first acknowledgment in the handshake of what was never sent.
 func (c *Conn) BadAck() BadAck {
-	b := c.badAck
+	b := value(c.badAck)
 	b.By = c.Role(&c.ends[b.By])
 	return b
 }
@@ -121,7 +121,8 @@ func (e *End) Tries() []time.Duration {
 		return nil
 	}
 	all := []time.Duration{0}
-	for _, ms := range e.tries[:min(maxTries, int(e.SYN()))-1] {
+	tries := value(e.tries)
+	for _, ms := range tries[:min(maxTries, int(e.SYN()))-1] {
 		all = append(all, time.Duration(ms)*time.Millisecond)
 	}
 	return all
@@ -142,31 +143,32 @@ const wantedWithin = time.Second
 // of it is zero for the common connection.
 func (c *Conn) collect(snd, rcv *End, seg *decode.Segment) {
 	f, n := seg.Flags, c.notes
-	if rcv.repeats.N > 0 {
-		rcv.repeats = Repeats{} // answered
-	}
+	rcv.repeats = nil // answered
 	if n&(NoteRetransmission|NoteKeepAlive|NoteZeroWindowProbe) != 0 && !f.Has(decode.SYN) {
 		snd.repeat(seg, n)
-		if rcv.zero.from != 0 && rcv.zero.opened == 0 && n&(NoteKeepAlive|NoteZeroWindowProbe) != 0 {
-			rcv.zero.probes++
+		if z := rcv.zero; z != nil && z.from != 0 && z.opened == 0 && n&(NoteKeepAlive|NoteZeroWindowProbe) != 0 {
+			z.probes++
 		}
 	}
 	if f.Any(decode.SYN|decode.RST) || seg.NoWnd {
 		c.collectSYN(snd, seg)
-	} else if n&NoteZeroWindow != 0 || snd.zero.from != 0 {
+	} else if n&NoteZeroWindow != 0 || snd.zero != nil && snd.zero.from != 0 {
 		snd.window(seg)
 	}
-	if z := &rcv.zero; z.opened != 0 {
+	if z := rcv.zero; z != nil && z.opened != 0 {
 		switch {
 		case seg.Time.Sub(z.opened) > wantedWithin:
 			z.open()
 		case seg.Len > 0:
 			z.add(z.opened, z.toFrame)
 		}
+		if *z == (zeroWindow{}) {
+			rcv.zero = nil
+		}
 	}
 	if neverCounts(seg) && seg.Checksum != decode.ChecksumBad {
-		if c.invalid.N == 0 {
-			c.invalid = Invalid{By: Role(c.index(snd)), Flags: f, Time: seg.Time, Frame: seg.Frame}
+		if c.invalid == nil {
+			c.invalid = &Invalid{By: Role(c.index(snd)), Flags: f, Time: seg.Time, Frame: seg.Frame}
 		}
 		c.invalid.N++
 	}
@@ -174,7 +176,7 @@ func (c *Conn) collect(snd, rcv *End, seg *decode.Segment) {
 
 // repeat counts a repetition.
 func (e *End) repeat(seg *decode.Segment, n Notes) {
-	r := &e.repeats
+	r := own(&e.repeats)
 	if r.N == 0 {
 		r.Before, r.First, r.FirstFrame = e.Sent(), seg.Time, seg.Frame
 		r.Gap = seg.Time.Sub(e.Sent())
@@ -187,7 +189,7 @@ func (e *End) repeat(seg *decode.Segment, n Notes) {
 
 // window follows the end's receive window through closed and open.
 func (e *End) window(seg *decode.Segment) {
-	z := &e.zero
+	z := own(&e.zero)
 	switch {
 	case seg.Wnd == 0 && z.from == 0:
 		z.from, z.fromFrame = seg.Time, seg.Frame
@@ -208,27 +210,27 @@ func (c *Conn) collectSYN(snd *End, seg *decode.Segment) {
 	if !f.Has(decode.SYN) {
 		return
 	}
-	if i := int(snd.SYN()) - 2; i >= 0 && i < len(snd.tries) {
+	if i := int(snd.SYN()) - 2; i >= 0 && i < maxTries-1 {
 		first, _ := snd.SYNs()
-		snd.tries[i] = uint32(min(max(0, seg.Time.Sub(first)/time.Millisecond), 1<<32-1))
+		own(&snd.tries)[i] = uint32(min(max(0, seg.Time.Sub(first)/time.Millisecond), 1<<32-1))
 	}
-	if seg.Len > 0 && !f.Any(decode.ACK|decode.FIN|decode.RST) && !seg.Opts.Has(decode.OptFastOpen) && !seg.Opts.Has(decode.OptUnknown) && c.synData.Octets == 0 {
-		c.synData = SYNData{seg.Len, seg.Time, seg.Frame}
+	if seg.Len > 0 && !f.Any(decode.ACK|decode.FIN|decode.RST) && !seg.Opts.Has(decode.OptFastOpen) && !seg.Opts.Has(decode.OptUnknown) && c.synData == nil {
+		c.synData = &SYNData{seg.Len, seg.Time, seg.Frame}
 	}
 }
 
 // refuseAck keeps an acknowledgment by snd, in the handshake, of what rcv never
 // sent.
 func (c *Conn) refuseAck(snd, rcv *End, seg *decode.Segment) {
-	if c.badAck.Frame == 0 && rcv.is(issKnown) {
-		c.badAck = BadAck{By: Role(c.index(snd)), Time: seg.Time, Frame: seg.Frame, Ack: seg.Ack, Off: int32(seg.Ack - rcv.nxt)}
+	if c.badAck == nil && rcv.is(issKnown) {
+		c.badAck = &BadAck{By: Role(c.index(snd)), Time: seg.Time, Frame: seg.Frame, Ack: seg.Ack, Off: int32(seg.Ack - rcv.nxt)}
 	}
 }
 
 // answerBadAck keeps the RST by snd that refuses an acknowledgment in the
 // handshake.
 func (c *Conn) answerBadAck(snd, rcv *End, seg *decode.Segment) {
-	if snd.state == SynReceived && c.badAck.Frame == 0 && !seg.Flags.Has(decode.ACK) {
+	if snd.state == SynReceived && c.badAck == nil && !seg.Flags.Has(decode.ACK) {
 		for i := range c.held {
 			if h := &c.held[i]; h.why == unseenAck && h.seg.Ack == seg.Seq {
 				if from, _ := c.direction(&h.seg); from == rcv {
@@ -237,7 +239,7 @@ func (c *Conn) answerBadAck(snd, rcv *End, seg *decode.Segment) {
 			}
 		}
 	}
-	if b := &c.badAck; b.Frame != 0 && b.Answered == 0 && int(b.By) == int(c.index(rcv)) && seg.Seq == b.Ack {
+	if b := c.badAck; b != nil && b.Answered == 0 && int(b.By) == int(c.index(rcv)) && seg.Seq == b.Ack {
 		b.Answered = seg.Frame
 	}
 }

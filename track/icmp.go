@@ -32,13 +32,12 @@ func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 		if c.older != nil && snd.is(nxtKnown) && (after(e.Seq, snd.nxt) || snd.is(issKnown) && before(e.Seq, snd.iss)) {
 			continue
 		}
-		n := &c.icmp
+		n := own(&c.icmp)
 		if n.N++; n.N == 1 {
 			n.First = e.Frame
 		}
 		n.Time, n.Frame, n.From, n.Type, n.Code, n.V6 = e.Time, e.Frame, e.From, e.Type, e.Code, e.V6
 		n.Of, n.SYN = Role(c.index(snd)), snd.is(sentSYN) && e.Seq == snd.iss
-		c.hasICMP = true
 		if unreachable(e) && e.Seq == snd.iss && (snd.state == SynSent || snd.state == SynReceived && (c.crossed || endsRequest(e))) {
 			c.put(snd, cover{icmp: true}, cause{e.Time, e.Frame, Received})
 			t.settle(c)

@@ -280,7 +280,7 @@ type Reuse struct {
 
 // Reuse returns what is known of the incarnation before, if there was one within
 // 2MSL.
-func (c *Conn) Reuse() (Reuse, bool) { return c.reuse, c.reuses }
+func (c *Conn) Reuse() (Reuse, bool) { return value(c.reuse), c.reuse != nil }
 
 // noteReuse keeps what c, of which seg is the first segment, finds of the
 // incarnation before.
@@ -289,8 +289,7 @@ func (c *Conn) noteReuse(old *Conn, seg *decode.Segment) {
 	if seg.Flags.Has(decode.ACK) {
 		return // a SYN,ACK doesn't tell whether the SYN was taken
 	}
-	c.reuses = true
-	c.reuse = Reuse{
+	c.reuse = &Reuse{
 		State:    [2]State{snd.State(), rcv.State()},
 		Teardown: old.Teardown(),
 		Since:    seg.Time.Sub(max(snd.Sent(), rcv.Sent())),

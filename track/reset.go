@@ -23,7 +23,7 @@ func (c *Conn) reset(snd, rcv *End, seg *decode.Segment) {
 	}
 	if !c.exactRST(snd, rcv, seg) {
 		c.notes |= NoteResetIgnored
-		if snd.cover.own && c.hasRST && c.rst.By == c.Role(snd) && snd.is(nxtKnown) && after(seg.Seq, snd.nxt) && seg.Time.Sub(c.rst.Time) <= answerMax {
+		if snd.cover.own && c.rst != nil && c.rst.By == c.Role(snd) && snd.is(nxtKnown) && after(seg.Seq, snd.nxt) && seg.Time.Sub(c.rst.Time) <= answerMax {
 			c.rst.Marks |= MarkAhead
 		}
 		c.addBlind(snd, rcv, seg)
@@ -97,12 +97,11 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 			c.rstACK = 2
 		}
 	}
-	if c.hasRST && snd.cover.on && rcv.cover.on {
+	if c.rst != nil && snd.cover.on && rcv.cover.on {
 		return
 	}
-	c.hasRST = true
 	cl, sv := c.Client(), c.Server()
-	c.rst = Reset{
+	c.rst = &Reset{
 		Time: seg.Time, Frame: seg.Frame, By: c.Role(snd), ACK: f.Has(decode.ACK),
 		Idle:  seg.Time.Sub(max(snd.Sent(), rcv.Sent())),
 		State: [2]State{cl.State(), sv.State()},
@@ -113,7 +112,7 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 		Data:      [2]capture.Time{cl.Data(), sv.Data()},
 		DataFrame: [2]uint64{cl.DataFrame(), sv.DataFrame()},
 	}
-	r := &c.rst
+	r := c.rst
 	if !snd.is(sentAny) && rcv.is(sentAny) && r.ACK && !r.Marks.Has(MarkAnswers) {
 		r.Stateless = true // to a probe without ACK
 	}
