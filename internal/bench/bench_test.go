@@ -138,7 +138,7 @@ func TestFlags(t *testing.T) {
 		{bench{scale: 0, rounds: 1}, "", "", "-scale 0"},
 		{bench{scale: 2, rounds: 1}, "", "", "-scale 2"},
 		{bench{scale: 1, rounds: 0}, "", "", "-rounds 0"},
-		{bench{scale: 1, rounds: 1}, "W7", "", "there are W1 to W6"},
+		{bench{scale: 1, rounds: 1}, "W7", "", "-only W7: there are W6, curve, W1,"},
 		{bench{scale: 1, rounds: 1}, "W1,W6", "", "-captures names"},
 		{bench{scale: 1, rounds: 1}, "", "rm", "there are tcpdump"},
 	} {
@@ -151,13 +151,18 @@ func TestFlags(t *testing.T) {
 
 func TestMakeOnly(t *testing.T) {
 	b := small(t)
-	b.only = []string{"W1", "W5"}
+	if err := b.check("W1,W5,C50", ""); err != nil {
+		t.Fatal(err)
+	}
 	var out strings.Builder
 	if err := b.makeAll(&out); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(out.String(), " packets, 42 connections, "); got != 2 {
+	if got := strings.Count(out.String(), " packets, 42 connections, "); got != 2 || strings.Count(out.String(), "\n") != 3 {
 		t.Errorf("told: %s", out.String())
+	}
+	if made, _ := filepath.Glob(filepath.Join(b.cache, "*.pcap*")); len(made) != 6 { // and the truth of each
+		t.Errorf("made %v", made)
 	}
 }
 

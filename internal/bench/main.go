@@ -29,7 +29,7 @@ func main() {
 	flag.Float64Var(&b.scale, "scale", 1, "make captures with so many times the connections: 0.05 takes a minute")
 	flag.IntVar(&b.rounds, "rounds", 5, "run everything `N` times, in turn")
 	flag.StringVar(&b.captures, "captures", "", "merge the captures in and below this `directory` as W6; without it W6 is left out")
-	only := flag.String("only", "", "measure only these, separated by commas: W1 to W6, curve")
+	only := flag.String("only", "", "measure only these, separated by commas: W1 to W6, curve, or C and a number on it")
 	peers := flag.String("peers", "", "time these programs too, separated by commas: "+strings.Join(peerNames(), ", "))
 	flag.StringVar(&b.tcplife, "tcplife", "", "measure this `program` instead of one built from here")
 	makeOnly := flag.Bool("make", false, "make the captures, and end")
@@ -75,18 +75,17 @@ type result struct {
 	gc          float64             // share of the cpu time
 }
 
-const merged = "W6"
+// Workloads beside the standard ones.
+const (
+	merged = "W6"
+	curve  = "curve" // all of it
+)
 
 func (b *bench) check(only, peers string) error {
 	split := func(list string) []string {
 		return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 	}
 	b.only, b.peers = split(only), split(peers)
-	for _, name := range b.only {
-		if !slices.Contains([]string{"W1", "W2", "W3", "W4", "W5", merged, "curve"}, name) {
-			return fmt.Errorf("-only %s: there are W1 to W6, and curve", name)
-		}
-	}
 	for _, name := range b.peers {
 		if _, err := exec.LookPath(name); !slices.Contains(peerNames(), name) {
 			return fmt.Errorf("-peers %s: there are %s", name, strings.Join(peerNames(), ", "))
@@ -103,6 +102,15 @@ func (b *bench) check(only, peers string) error {
 		return fmt.Errorf("-rounds %d: at least 1 is needed", b.rounds)
 	case b.captures == "" && slices.Contains(b.only, merged):
 		return fmt.Errorf("-only %s: -captures names what it is made of", merged)
+	}
+	names := []string{merged, curve}
+	for _, w := range append(workload.Standard(b.scale), workload.Curve(b.scale)...) {
+		names = append(names, w.Name)
+	}
+	for _, name := range b.only {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("-only %s: there are %s", name, strings.Join(names, ", "))
+		}
 	}
 	return os.MkdirAll(b.cache, 0o755)
 }
@@ -130,8 +138,8 @@ func (b *bench) tasks() (all []task) {
 		m := workload.Merged{Name: merged, Dir: b.captures, Size: int64(500e6 * b.scale), Seed: 6}
 		all = append(all, task{result{name: merged, title: "real captures, merged"}, m, m.Size})
 	}
-	if b.wants("curve") {
-		for _, w := range workload.Curve(b.scale) {
+	for _, w := range workload.Curve(b.scale) {
+		if b.wants(curve) || b.wants(w.Name) {
 			add(w, w.InProgress)
 		}
 	}
@@ -154,12 +162,8 @@ func (b *bench) makeAll(w io.Writer) error {
 // memory of the programs that are measured, since a process begins as a copy of
 // the one that starts it.
 func (b *bench) make(t *task) error {
-	name := t.name
-	if t.inProgress > 0 {
-		name = "curve"
-	}
 	if _, ok := workload.Made(t.source, b.cache); !ok {
-		args := []string{"-make", "-cache", b.cache, "-scale", fmt.Sprint(b.scale), "-captures", b.captures, "-only", name}
+		args := []string{"-make", "-cache", b.cache, "-scale", fmt.Sprint(b.scale), "-captures", b.captures, "-only", t.name}
 		self, err := os.Executable()
 		if err != nil {
 			return err

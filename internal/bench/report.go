@@ -83,15 +83,18 @@ func (b *bench) times(r *result, name string, what func(sample) float64) string 
 
 // curve tells how cost grows with the connections in progress.
 func (b *bench) curve(w io.Writer) {
-	if !b.wants("curve") {
+	var points []*result
+	for _, r := range b.results {
+		if r.inProgress > 0 {
+			points = append(points, r)
+		}
+	}
+	if len(points) == 0 {
 		return
 	}
 	heading(w, "Cost by connections in progress",
 		"in progress:|packets:|tcplife, cpu ns a packet:|yardstick, cpu ns a packet:|× yardstick, cpu:|tcplife, peak MB:|octets a connection:")
-	for _, r := range b.results {
-		if r.inProgress == 0 {
-			continue
-		}
+	for _, r := range points {
 		row(w, grouped(uint64(r.inProgress)), grouped(r.truth.Packets), perPacket(r, oneWorker), perPacket(r, yardstick),
 			b.times(r, oneWorker, cpu), megabytes(r), fmt.Sprintf("%.0f", memory(r)/float64(r.inProgress)))
 	}
