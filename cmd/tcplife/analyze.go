@@ -52,6 +52,7 @@ type source interface {
 type input struct {
 	report.Capture
 	skipped [decode.NumSkips]uint64
+	end     capture.Time    // of the capture, if that is known
 	streams *decode.Streams // nil: streams are not numbered
 }
 
@@ -202,6 +203,7 @@ func (a *analysis) observation(files []string, first int) {
 	defer m.Close()
 	a.packets(m, inputs, first, d, t, finish)
 	d.Finish()
+	a.waited(t, inputs)
 	finish()
 	if limit := size(a.config.MaxBytes); evicted > 0 {
 		a.note(fmt.Sprintf("%d connections were evicted, the longest idle first: --memory-limit is %v", evicted, limit.String()))
@@ -239,6 +241,20 @@ func (a *analysis) merge(files []string, first int, inputs []input, t *track.Tra
 		a.progress.source.Store(&measured{name: name, of: m})
 	}
 	return m
+}
+
+// waited moves the clock to the end of the captures, if they lasted for longer than
+// packets came: what was silent then was silent for that long. An end that is far
+// from the last packet is none.
+func (a *analysis) waited(t *track.Tracker, inputs []input) {
+	t.Flush()
+	var end capture.Time
+	for i := range inputs {
+		end = max(end, inputs[i].end)
+	}
+	if end = a.filter.clock(end); end > t.Now() && end.Sub(t.Now()) < apart {
+		t.Tick(end, 0)
+	}
 }
 
 // finish ends what t has observed, whose ids count from base. The rules about many
@@ -280,6 +296,7 @@ func (a *analysis) ended(name string, in *input, info capture.Info, err error) {
 	in.LinkTypes = linkTypeNames(info.LinkTypes)
 	in.Warnings = info.Warnings
 	in.Received, in.Dropped = info.Received, info.Dropped
+	in.end = info.Ended
 	in.Truncated = errors.Is(err, io.ErrUnexpectedEOF)
 	for _, w := range info.Warnings {
 		a.note(name + ": " + w)

@@ -356,6 +356,33 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// TestEnded believes the end that tcplife has written, and no other program's, nor
+// one that is cut short.
+func TestEnded(t *testing.T) {
+	end := ng.option(optIsbEndtime, 0, 0, 0, 0, 0x40, 0x4b, 0x4c, 0) // 5 s in units of 1 µs
+	for name, c := range map[string]struct {
+		program string
+		end     []byte
+		want    Time
+	}{
+		"ours":      {"tcplife (devel)", end, 5e9},
+		"another":   {"editcap", end, 0},
+		"nobody":    {"", end, 0},
+		"cut short": {"tcplife", ng.option(optIsbEndtime, 0, 0, 0, 0), 0},
+	} {
+		section := ng.section(1, 0)
+		section = ng.block(blockSection, section[8:len(section)-4], ng.option(optShbUserappl, []byte(c.program)...), ng.end())
+		file := slices.Concat(section, ng.iface(1, 0), ng.packet(0, 1e6, 1, "x"), ng.block(blockStatistics, ng.words(0, 0, 0), c.end, ng.end()))
+		r, err := NewReader(bytes.NewReader(file))
+		for p := (Packet{}); err == nil; {
+			err = r.Next(&p)
+		}
+		if got := r.Info().Ended; got != c.want || err != io.EOF {
+			t.Errorf("%s: got %d, %v; want %d", name, got, err, c.want)
+		}
+	}
+}
+
 func TestClock(t *testing.T) {
 	for _, c := range []struct {
 		tsresol byte

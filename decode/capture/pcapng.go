@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/bits"
+	"strings"
 )
 
 // The pcapng format is draft-ietf-opsawg-pcapng.
@@ -25,12 +26,14 @@ const (
 
 // Option codes.
 const (
-	optEnd        = 0
-	optIfTsresol  = 9
-	optIfTsoffset = 14
-	optIsbIfrecv  = 4
-	optIsbIfdrop  = 5
-	optIsbOsdrop  = 7
+	optEnd         = 0
+	optShbUserappl = 4
+	optIfTsresol   = 9
+	optIfTsoffset  = 14
+	optIsbEndtime  = 3
+	optIsbIfrecv   = 4
+	optIsbIfdrop   = 5
+	optIsbOsdrop   = 7
 )
 
 const (
@@ -46,7 +49,12 @@ type pcapngFile struct {
 	interfaces int     // of all sections
 	received   uint64  // by the statistics of the sections before
 	dropped    uint64
+	ours       bool // the present section is of a capture that tcplife made
+	ended      Time // the last end of such a capture
 }
+
+// application is how the programs begin that tcplife writes into its captures.
+const application = "tcplife"
 
 type iface struct {
 	link     uint32
@@ -286,6 +294,15 @@ func (r *Reader) section() error {
 	}
 	r.ng.received, r.ng.dropped = r.ng.statistics()
 	r.ng.ifaces = r.ng.ifaces[:0]
+	r.ng.ours = false
+	err = r.options(b[24:], func(code uint16, v []byte) {
+		if code == optShbUserappl {
+			r.ng.ours = strings.HasPrefix(string(v), application)
+		}
+	})
+	if err != nil {
+		r.warn("section with a damaged option")
+	}
 	return nil
 }
 
@@ -334,6 +351,10 @@ func (r *Reader) statisticsBlock() error {
 			return
 		}
 		switch n := r.u64(v); code {
+		case optIsbEndtime:
+			if ended, ok := i.clock.time(uint64(r.u32(v))<<32 | uint64(r.u32(v[4:]))); ok && r.ng.ours {
+				r.ng.ended = max(r.ng.ended, ended)
+			}
 		case optIsbIfrecv:
 			i.received = n
 		case optIsbIfdrop:

@@ -301,6 +301,11 @@ type Info struct {
 	Received    uint64   // packets that the interfaces received, by their last statistics; 0 if there are none
 	Dropped     uint64   // of which so many were not captured for want of room
 	Warnings    []string // departures from the format that were put up with
+
+	// Ended is when the capture ended, for all that its last packet is older; 0 if
+	// that is not known. Only tcplife's own captures are believed: programs that
+	// write a part of another capture leave the end of the whole in it.
+	Ended Time
 }
 
 // Info returns what is known so far.
@@ -317,6 +322,7 @@ func (r *Reader) Info() Info {
 	if r.format == "pcapng" {
 		i.Interfaces = r.ng.interfaces
 		i.Received, i.Dropped = r.ng.statistics()
+		i.Ended = r.ng.ended
 	}
 	for w, set := range r.links {
 		for ; set != 0; set &= set - 1 {

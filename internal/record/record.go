@@ -214,9 +214,9 @@ func (r *Recorder) end() error {
 			return errors.Join(err, r.file.Close())
 		}
 	}
-	stats := r.source.Stats()
+	stats, now := r.source.Stats(), time.Now()
 	err := r.out.WriteInterfaceStats(0, pcapgo.NgInterfaceStatistics{
-		LastUpdate: time.Now(), PacketsReceived: stats.Received, PacketsDropped: stats.Dropped,
+		LastUpdate: now, EndTime: now, PacketsReceived: stats.Received, PacketsDropped: stats.Dropped,
 	})
 	return cmp.Or(err, r.out.Flush(), r.file.Close())
 }
