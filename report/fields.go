@@ -283,7 +283,7 @@ func (s *scratch) capture(e encoder, c *Capture) {
 	e.uint("one_sided", c.OneSided)
 	e.uint("gaps", c.Gaps)
 	e.uint("duplicates", c.Duplicates)
-	c.put(e)
+	putFlaws(e, &c.Flaws)
 	e.uint("filtered", c.Filtered)
 	e.open("skipped")
 	for _, k := range c.Skipped {

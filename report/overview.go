@@ -125,7 +125,7 @@ func (s *overview) totals(m *Summary) {
 		}
 	}
 	s.wrap(s.color.bold, "  ", line)
-	for _, n := range m.flaws.notes(m.Packets, m.captured) {
+	for _, n := range notes(&m.flaws, m.Packets, m.captured) {
 		s.wrap("", "  ", n)
 	}
 }

@@ -62,26 +62,9 @@ func octets(n uint64) string {
 }
 
 // count returns n with its noun, and digits in groups: "1,234 packets".
-func count(n uint64, noun string) string {
-	if n != 1 {
-		switch {
-		case strings.HasSuffix(noun, "y"):
-			noun = noun[:len(noun)-1] + "ie"
-		case strings.HasSuffix(noun, "s"):
-			noun += "e"
-		}
-		noun += "s"
-	}
-	return digits(n) + " " + noun
-}
+func count(n uint64, noun string) string { return anomaly.Counted(n, noun) }
 
-func digits(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+func digits(n uint64) string { return anomaly.Digits(n) }
 
 // short returns d in at most seven columns or so: "1.23ms", "4m32s", "52h10m".
 func short(d time.Duration) string {

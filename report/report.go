@@ -108,7 +108,7 @@ func (c *Capture) Count(p *capture.Packet) {
 	if c.Packets == 0 {
 		c.First, c.Last, c.latest = p.Time, p.Time, p.Time
 	}
-	c.count(p, p.Time.Sub(c.latest))
+	c.Flaws.Count(p, p.Time.Sub(c.latest))
 	c.latest = p.Time
 	c.Packets++
 	c.Bytes += uint64(p.Length)
@@ -119,7 +119,7 @@ func (c *Capture) Count(p *capture.Packet) {
 // Add counts a connection of the capture.
 func (c *Capture) Add(conn *track.Conn) {
 	c.Connections++
-	c.tally(conn)
+	c.Tally(conn)
 }
 
 // Options set how a report looks. The zero value is right for programs.

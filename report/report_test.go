@@ -495,8 +495,8 @@ func TestFormulas(t *testing.T) {
 // TestNotes holds that each kind of flaw is told once, with its number, and that a
 // capture without has none.
 func TestNotes(t *testing.T) {
-	if notes := new(Flaws).notes(10, 2); notes != nil {
-		t.Errorf("of nothing: %q", notes)
+	if told := notes(new(Flaws), 10, 2); told != nil {
+		t.Errorf("of nothing: %q", told)
 	}
 	f := Flaws{
 		Received: 4000, Dropped: 312, Unseen: Unseen{Gaps: 1, Midstream: 12, OneSided: 3, Duplicates: 40, Evicted: 9}, Reassembled: 5, Incomplete: 2,
@@ -504,27 +504,27 @@ func TestNotes(t *testing.T) {
 	}
 	f.Checksums[decode.ChecksumGood], f.Checksums[decode.ChecksumBad], f.Checksums[decode.ChecksumOffload] = 113, 7, 41
 	var sum Flaws
-	sum.add(&f)
+	sum.Add(&f)
 	if sum != f {
 		t.Errorf("added to nothing: %+v, want %+v", sum, f)
 	}
 	all := Flaws{Dropped: 1}
 	all.Checksums[decode.ChecksumBad] = 7
-	got := strings.Join(append(f.notes(1000, 120), all.notes(1000, 120)...), "\n")
+	got := strings.Join(append(notes(&f, 1000, 120), notes(&all, 1000, 120)...), "\n")
 	const want = `note: 312 packets of 4,000 received dropped before they were captured: what they held is not known
-note: 1 time a segment was acknowledged that was not captured: what it did is inferred
-note: 12 of 120 connections in mid-stream when first seen: how they were opened is not known
-note: 3 of 120 connections seen in one direction only: the other end's states are what its peer's segments prove
-note: 40 segments captured twice, counted once: retransmissions as quick would be missed
 note: 5 segments put together from IP fragments: checksums not verified
 note: 2 datagrams of TCP without all their IP fragments: left out
 note: 9 of 120 connections evicted at the memory limit, the longest idle first: what came of them is not known
-note: 500 of 1,000 packets captured in part, as the snap length is: checksums not verified
 note: 7 of 1,000 packets longer by their IP headers than their frames: taken as cut on their way to the capture
 note: 6 segments longer than the receiver takes (segmentation offload): packets and retransmissions on the wire are not those counted
 note: 8 of 1,000 packets with several segments each (A-MSDU): only the first of each was looked at
-note: 7 of 120 checksums wrong: 2 segments left out, 5 segments counted, of senders without a right one before
 note: 41 checksums left to the network card: not verified
+note: 3 of 120 connections seen in one direction only: the other end's states are what its peer's segments prove
+note: 1 time a segment was acknowledged that was not captured: what it did is inferred
+note: 40 segments captured twice, counted once: retransmissions as quick would be missed
+note: 12 of 120 connections in mid-stream when first seen: how they were opened is not known
+note: 500 of 1,000 packets captured in part, as the snap length is: checksums not verified
+note: 7 of 120 checksums wrong: 2 segments left out, 5 segments counted, of senders without a right one before
 note: the clock stepped back 3 times, by 1.2s at most: durations across that are wrong
 note: 1 packet dropped before they were captured: what they held is not known
 note: all 7 checksums wrong, as if made or changed behind the capture: 7 segments counted, of senders without a right one before`

@@ -174,7 +174,7 @@ func (m *Summary) Connection(c *Connection) {
 	m.Segments += cli.Packets() + srv.Packets()
 	m.PayloadBytes += cli.PayloadBytes() + srv.PayloadBytes()
 	m.Retransmits += uint64(cli.Retransmits()) + uint64(srv.Retransmits())
-	m.tally(c.Conn)
+	m.Tally(c.Conn)
 	m.Withdrawn += uint64(c.Withdrawn())
 	m.Outcomes[o]++
 	m.States[track.Client][cli.State()]++
@@ -210,6 +210,9 @@ func (m *Summary) Finding(f *Finding) {
 
 func (m *Summary) finding(f *anomaly.Finding, at serverKey, conn uint64, in *Inputs) {
 	m.ByRule[f.Rule.Name]++
+	if f.Rule.Flaw != nil {
+		return // people are told by a note
+	}
 	g := m.groups.At(groupKey{f.Rule, f.Suspect, at})
 	g.Rule, g.Suspect, g.Addr, g.Port = f.Rule, f.Suspect, at.addr, at.port
 	g.Count++
@@ -240,7 +243,7 @@ func (m *Summary) Capture(c *Capture) {
 	m.Packets += c.Packets
 	m.Bytes += c.Bytes
 	m.Filtered += c.Filtered
-	m.flaws.add(&c.Flaws)
+	m.flaws.Add(&c.Flaws)
 	m.captured += c.Connections
 	for _, s := range c.Skipped {
 		m.Skipped += s.Packets
@@ -298,11 +301,14 @@ func (m *Summary) NotJudged() (list []Unjudged) {
 	return list
 }
 
-// Findings returns the number of findings.
+// Findings returns the number of findings, but for those about the captures
+// themselves.
 func (m *Summary) Findings() uint64 {
 	var n uint64
-	for _, k := range m.ByRule {
-		n += k
+	for _, r := range anomaly.All {
+		if r.Flaw == nil {
+			n += m.ByRule[r.Name]
+		}
 	}
 	return n
 }

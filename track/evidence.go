@@ -91,8 +91,14 @@ type SYNData struct {
 	Frame  uint64
 }
 
-// SYNData returns the payload on the client's SYN.
-func (c *Conn) SYNData() SYNData { return value(c.synData) }
+// SYNData returns the payload on the client's SYN, unless the SYN,ACK acknowledged
+// it: that is Fast Open, agreed on without the option.
+func (c *Conn) SYNData() SYNData {
+	if c.fastOpen && c.completeness&SawSYNACK != 0 {
+		return SYNData{}
+	}
+	return value(c.synData)
+}
 
 // A BadAck is an acknowledgment in the handshake of what was never sent.
 type BadAck struct {

@@ -219,6 +219,9 @@ func (a *analysis) observation(files []string, first int) {
 				in.Skipped = append(in.Skipped, report.Skipped{Reason: s.String(), Packets: in.skipped[s]})
 			}
 		}
+		for _, f := range in.Findings() {
+			a.finding(&f, in.Name)
+		}
 		a.summary.Capture(&in.Capture)
 		if a.writeErr == nil {
 			a.writeErr = a.sink.Capture(&in.Capture)
@@ -267,19 +270,21 @@ func (a *analysis) finish(t *track.Tracker, base uint64) {
 	t.Each(func(c *track.Conn) { a.checker.Look(c, base+c.ID, t.Now()) })
 	t.Finish()
 	for _, f := range a.checker.Finish(t.Now()) {
-		a.finding(&f)
+		name := ""
+		if len(f.Packets) > 0 {
+			name = a.inputs.Name(f.Packets[0])
+		}
+		a.finding(&f, name)
 	}
 }
 
-// finding reports what concerns several connections, if it was asked for.
-func (a *analysis) finding(f *anomaly.Finding) {
+// finding reports what concerns several connections of an input, or the input
+// itself, if it was asked for.
+func (a *analysis) finding(f *anomaly.Finding, input string) {
 	if a.over() || !a.only.wantsFinding(f) {
 		return
 	}
-	found := report.Finding{Finding: *f, Inputs: a.inputs}
-	if len(f.Packets) > 0 {
-		found.Capture = a.inputs.Name(f.Packets[0])
-	}
+	found := report.Finding{Finding: *f, Inputs: a.inputs, Capture: input}
 	a.summary.Finding(&found)
 	a.writeErr = a.sink.Finding(&found)
 }

@@ -455,7 +455,7 @@ func (w *watching) judge() {
 	})
 	w.teller.aboutMany(w.survey.Finish(now))
 	for _, f := range w.a.checker.Judge(now) {
-		w.a.finding(&f)
+		w.a.finding(&f, w.name)
 	}
 }
 

@@ -65,10 +65,19 @@ var All = []*Rule{
 	ConnectionChurn,
 	PredictableISN,
 	ResetsCluster,
+
+	// The capture itself.
+	OneSidedCapture,
+	CaptureGaps,
+	DuplicatePackets,
+	StartedLate,
+	CutShort,
+	BadChecksum,
+	ClockBackwards,
 }
 
 // A Rule tells one kind of trouble. It has either Check, to look at one connection,
-// or Start, to look at many.
+// or Start, to look at many, or Flaw, to look at the capture itself.
 type Rule struct {
 	Name     string   // as in flags and reports: lower case, hyphenated
 	Severity Severity // of its findings, unless one says otherwise
@@ -80,6 +89,9 @@ type Rule struct {
 	Explains []string
 	Check    func(*Pass)
 	Start    func() Watch
+	// Flaw returns what there is to say of a capture with that many packets and
+	// connections, "" if nothing.
+	Flaw func(f *Flaws, packets, connections uint64) string
 }
 
 // A Watch is one run of a rule that looks at many connections. What it keeps is

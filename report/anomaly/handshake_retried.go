@@ -40,9 +40,9 @@ func checkHandshakeRetried(p *Pass) {
 	lost := last.Sub(first)
 	answered, again := srv.SYNs()
 	lost = max(lost, again.Sub(answered))
-	if lost < retryMin || took < retryMin {
+	if lost < retryMin {
 		return
 	}
 	p.Reportf(cli, Network, first, frames(c.First, cli.SinceFrame()),
-		"%d SYNs and %d SYN,ACKs: the handshake took %v", cli.SYN(), srv.SYN(), Dur(took))
+		"%s and %s: the handshake took %v", Counted(uint64(cli.SYN()), "SYN"), Counted(uint64(srv.SYN()), "SYN,ACK"), Dur(max(took, lost)))
 }

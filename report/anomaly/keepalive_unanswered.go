@@ -16,7 +16,8 @@ gives up, with a RST that nobody hears. Look at how long the connection had been
 idle before the first probe: a firewall's or load balancer's timer is often a round
 number (5 min, 350 s, 1 h), and keep-alives must come more often than that.
 
-The rule is silent if any segment comes back, and where only one direction was
+Fewer probes than the limit are enough if the end gives up after them. The rule is
+silent if any segment comes back, and where only one direction was
 captured.`,
 	Settings: []*Setting{keepaliveProbes},
 	Explains: []string{"never-closed", "reset-by-client", "reset-by-server", "idle-timeout-reset"},

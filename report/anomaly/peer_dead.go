@@ -56,6 +56,9 @@ func closedWindow(p *Pass, e *track.End) bool {
 func reportSilence(p *Pass, e *track.End, r track.Repeats, atLeast int, growing bool) {
 	c := p.Conn
 	first := r.First.Sub(r.Before)
+	if r.N > 1 && gaveUp(c, e) {
+		atLeast = min(atLeast, r.N) // so it thought itself
+	}
 	switch {
 	case growing && r.Gap < first+first/4 && r.N > 1:
 		return

@@ -15,7 +15,9 @@ common client sends any. It is how some floods are made to cost bandwidth, how
 scanners and covert channels speak, and what is left of T/TCP. Look at the source,
 and at how many others send the same.
 
-Payload on a SYN with the Fast Open option is as it should be, and the rule silent.`,
+Payload on a SYN with the Fast Open option is as it should be, and so is what the
+SYN,ACK acknowledges (hosts that have agreed on Fast Open without it): the rule is
+silent.`,
 	Check: func(p *Pass) {
 		if d := p.Conn.SYNData(); d.Octets > 0 {
 			p.Reportf(p.Conn.Ends()[track.Client], ClientHost, d.Time, frames(d.Frame),

@@ -2,6 +2,7 @@ package anomaly
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,3 +46,29 @@ func flagNames(f decode.Flags) string {
 	}
 	return strings.Join(set, ",")
 }
+
+// Counted returns n with its noun, and digits in groups: "1,234 packets".
+func Counted(n uint64, noun string) string {
+	if n != 1 {
+		switch {
+		case strings.HasSuffix(noun, "y"):
+			noun = noun[:len(noun)-1] + "ie"
+		case strings.HasSuffix(noun, "s"):
+			noun += "e"
+		}
+		noun += "s"
+	}
+	return Digits(n) + " " + noun
+}
+
+// Digits returns n with its digits in groups: "1,234".
+func Digits(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// of returns a share: "3 of 40 packets".
+func of(n, all uint64, noun string) string { return Digits(n) + " of " + Counted(all, noun) }
