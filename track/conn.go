@@ -166,6 +166,7 @@ type Reset struct {
 
 	Marks     Marks         // what tells who made it; see Maker
 	Stateless bool          // its supposed sender has shown no socket: it answers a SYN, or a probe without ACK
+	Anew      bool          // its sender has sent SYN before it, for a new connection that its target challenged: it has lost this one
 	Asked     uint64        // the last segment of its target, if its sender has sent none since; else 0
 	Probe     bool          // that is a keep-alive
 	Probing   bool          // the last segment of its sender was a keep-alive: the host gives up, not the program
@@ -232,6 +233,7 @@ type rareFacts struct {
 	idle                     bool   // it was silent for too long
 	evicted                  bool   // it had to make room
 	reused                   bool   // a newer incarnation took its addresses and ports
+	anew                     bool   // an end of it opened the connection anew, and says so by RST
 	rstACK                   uint8  // 1 + index of the sender of the last RST,ACK that counted
 	moreDuplicates, moreGaps uint32 // in units of 256
 	withdrawn                int    // moves taken back

@@ -205,6 +205,7 @@ func (t *Tracker) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
 			return t.openCandidate(c, i)
 		case isRST && !f.Has(decode.ACK) && d.fromSender(seg) && d.challenged && seg.Seq == d.challenge && !d.usedISN:
 			// The RST is for the old incarnation.
+			c.anew = true
 			t.openCandidate(c, i)
 			return nil
 		case !isRST && !d.usedISN && d.goesOn(seg) && !c.fits(seg):

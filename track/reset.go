@@ -108,6 +108,7 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 
 		Marks:     c.marks(snd, rcv, seg),
 		Stateless: snd.state == Listen || snd.state == Closed && !snd.is(sentSYN),
+		Anew:      c.anew,
 		Unacked:   [2]uint32{cl.unackedPayload(), sv.unackedPayload()},
 		Data:      [2]capture.Time{cl.Data(), sv.Data()},
 		DataFrame: [2]uint64{cl.DataFrame(), sv.DataFrame()},

@@ -54,15 +54,15 @@ func checkHalfOpenPeer(p *Pass) {
 		return // a full accept queue
 	case m != track.Host:
 		return
-	case !stateless && rst.Quiet < silence:
-		return
-	case !rst.Marks.Has(track.MarkNoTimestamps) && rst.Quiet < silence:
+	case !rst.Anew && rst.Quiet < silence && !(stateless && rst.Marks.Has(track.MarkNoTimestamps)):
 		return
 	case !p.Judged():
 		return
 	}
 	what := "data"
 	switch {
+	case rst.Anew:
+		what = "the challenge"
 	case rst.Probe:
 		what = "a keep-alive"
 	case rst.DataFrame[1-rst.By] != rst.Asked:
