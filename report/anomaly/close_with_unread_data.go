@@ -51,6 +51,9 @@ func checkCloseWithUnreadData(p *Pass) {
 	case rst.Took == 0 && (by == track.Client || age > unreadAtOnce):
 		return // read, most likely, like every last answer
 	}
+	if !p.Judged() {
+		return
+	}
 	msg := fmt.Sprintf("RST,ACK %v after data of the %v that was acknowledged", Dur(age), peer)
 	if rst.Took > 0 {
 		msg = fmt.Sprintf("RST,ACK acknowledges %s, %v old", octets(rst.Took, peer), Dur(rst.Time.Sub(rst.Waiting)))

@@ -18,8 +18,8 @@ A program that wants to read on after its FIN uses shutdown(); one that doesn't
 should tell its peer by the protocol first.
 
 Up to 64 octets are a note: TLS says its goodbye (close_notify) to a peer that has
-often closed before. The rule is silent where the peer's data is a repetition of
-what had arrived.`,
+often closed before. The rule is silent where the acknowledgment of the data may have
+escaped the capture: one-sided, or with gaps.`,
 	Explains: []string{"reset-by-client", "reset-by-server", "half-open-peer", "time-wait-killed"},
 	Check:    checkDataAfterClose,
 }
@@ -30,7 +30,7 @@ const goodbye = 64
 
 func checkDataAfterClose(p *Pass) {
 	rst, closed, ok := metClosed(p.Conn)
-	if !ok {
+	if !ok || !p.Judged() {
 		return
 	}
 	closer := p.Conn.Ends()[rst.By]

@@ -68,6 +68,9 @@ func checkIdleTimeoutReset(p *Pass) {
 	default:
 		return
 	}
+	if !p.Judged() {
+		return
+	}
 	then := ""
 	if rst.Asked != 0 {
 		then = ", then what the " + (1 - rst.By).String() + " sent"

@@ -50,6 +50,9 @@ func checkRequestLostToClose(p *Pass) {
 	if t, _, _ := stayIn(c.Client(), track.CloseWait); t.To == track.CloseWait && t.Time < rst.Waiting {
 		return // the client knew
 	}
+	if !p.Judged() {
+		return
+	}
 	p.Report(Finding{
 		Side: ServerSide, Suspect: ServerApp, Time: rst.Time,
 		Packets: frames(closed.Frame, rst.DataFrame[track.Client], rst.Frame),
