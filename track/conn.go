@@ -321,7 +321,7 @@ func (c *Conn) Handshake() Handshake {
 	switch {
 	case c.crossed:
 		return Simultaneous
-	case c.completeness&SawSYNACK != 0 && c.acked:
+	case c.completeness&SawSYNACK != 0 && c.acked():
 		return Complete
 	case c.completeness&SawSYNACK != 0 && cl.is(sentSYN) && !cl.Acked():
 		return HalfOpen
@@ -336,7 +336,7 @@ func (c *Conn) Handshake() Handshake {
 // HandshakeTime returns the time from the first SYN to the acknowledgment that
 // completes the handshake, if both were captured.
 func (c *Conn) HandshakeTime() (time.Duration, bool) {
-	if cl := c.Client(); c.acked && cl.SYN() > 0 && c.completeness&SawSYNACK != 0 {
+	if cl := c.Client(); c.acked() && cl.SYN() > 0 && c.completeness&SawSYNACK != 0 {
 		first, _ := cl.SYNs()
 		return c.at(c.ackedAt).time.Sub(first), true
 	}

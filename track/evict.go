@@ -26,7 +26,7 @@ type kind struct {
 func (s *store) kinds() [3]kind {
 	return [3]kind{
 		{int(unsafe.Sizeof(record{})), s.records.Cap(), s.records.Len(), &s.hands[0], func(i int) ref {
-			return cond(s.records.At(uint32(i)).used, ref(i), noRef)
+			return cond(s.records.At(uint32(i)).ID != 0, ref(i), noRef)
 		}},
 		{int(unsafe.Sizeof(loneSYN{})), s.lones.Cap(), s.lones.Len(), &s.hands[1], func(i int) ref {
 			return cond(s.lones.At(uint32(i)).id != 0, loneRef|ref(i), noRef)
@@ -96,7 +96,7 @@ func (s *store) used(r ref) bool {
 	if r&loneRef != 0 {
 		return s.lones.At(uint32(r&^loneRef)).id != 0
 	}
-	return s.records.At(uint32(r)).used
+	return s.records.At(uint32(r)).ID != 0
 }
 
 // lastActive returns when the connection at r had its last segment.

@@ -94,7 +94,7 @@ type SYNData struct {
 // SYNData returns the payload on the client's SYN, unless the SYN,ACK acknowledged
 // it: that is Fast Open, agreed on without the option.
 func (c *Conn) SYNData() SYNData {
-	if c.fastOpen && c.completeness&SawSYNACK != 0 {
+	if c.ends[0].is(fastOpen) && c.completeness&SawSYNACK != 0 {
 		return SYNData{}
 	}
 	return value(c.synData)

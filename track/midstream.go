@@ -51,5 +51,5 @@ func (c *Conn) restart(seg *decode.Segment) {
 	}
 	c.holes = c.holes[:0]
 	c.client, c.RoleBasis = likelyClient(c.ends[0].Port(), c.ends[1].Port())
-	c.Midstream, c.fastOpen, c.crossed, c.acked = true, false, false, false
+	c.Midstream, c.crossed, c.ackedAt = true, false, 0
 }

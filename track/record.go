@@ -14,7 +14,7 @@ import (
 
 // A record is what every connection has.
 type record struct {
-	ID    uint64       // counts connections by first segment, from 1; gaps are possible
+	ID    uint64       // counts connections by first segment, from 1; gaps are possible; 0: the record holds none
 	First uint64       // frame of the first segment
 	Start capture.Time // its time
 	over  capture.Time // when both ends were over; valid if isOver
@@ -31,19 +31,19 @@ type record struct {
 	events       uint8  // how many moments are kept
 	duplicates   uint8  // go on in rareFacts
 	gaps         uint8  // likewise
-	ackedAt      moment // when the client acknowledged the server's SYN; valid if acked
-	used         bool   // the record holds a connection
+	ackedAt      moment // when the client acknowledged the server's SYN, with another than the first segment; 0: it did not
 	v6           bool   // short is of IPv6 addresses
 	swapped      bool   // the first end is the key's second
 	Midstream    bool   // the handshake was not captured
-	fastOpen     bool   // data on the SYN, which the SYN,ACK acknowledged (RFC 7413)
-	acked        bool
 	isOver       bool
 	queued       bool // in the tracker's queue of connections that are over
 
 	ends   [2]endRecord // the first sent the first segment
 	stamps stamps
 }
+
+// acked reports whether the client acknowledged the server's SYN.
+func (r *record) acked() bool { return r.ackedAt != 0 }
 
 // An endRecord is what every end has.
 type endRecord struct {
@@ -105,6 +105,7 @@ const (
 	lastHasID                     // lastID is valid
 	copyHasTS                     // copyTS is valid
 	copyHasID                     // copyIP is valid
+	fastOpen                      // of the connection, with its first end: data on the SYN, which the SYN,ACK acknowledged (RFC 7413)
 
 	hasFIN   = finCounts | finWaits
 	finFlags = finCounts | finWaits | finInferred | finAcksPeer
@@ -253,9 +254,7 @@ func (c *Conn) forgetMoments() {
 		}
 		*m = to[*m]
 	}
-	if c.acked {
-		keep(&c.ackedAt)
-	}
+	keep(&c.ackedAt)
 	for i := range c.ends {
 		e := &c.ends[i]
 		for j := range int(e.n) {

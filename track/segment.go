@@ -86,7 +86,7 @@ func (c *Conn) syn(snd, rcv *End, seg *decode.Segment) {
 	if snd.take(sndSYN, sent(seg)) && rcv.is(sentSYN) {
 		c.crossed = true
 	}
-	c.fastOpen = c.fastOpen || seg.Len > 0
+	c.ends[0].set(fastOpen, c.ends[0].is(fastOpen) || seg.Len > 0)
 }
 
 // beginSYN takes the numbers and options of an end's SYN or SYN,ACK.
@@ -125,7 +125,7 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		return
 	case !snd.is(sentSYN) || snd.issProvisional:
 		if snd.issProvisional && snd.iss != seg.Seq {
-			if c.acked && snd.is(acted) {
+			if c.acked() && snd.is(acted) {
 				c.notes |= NoteOutside
 				return
 			}
@@ -134,7 +134,7 @@ func (c *Conn) synack(snd, rcv *End, seg *decode.Segment) {
 		snd.beginSYN(seg)
 		snd.take(sndSYNACK, sent(seg))
 		snd.measure(rcv, seg)
-		c.fastOpen = c.fastOpen && after(seg.Ack, rcv.iss+1)
+		c.ends[0].set(fastOpen, c.ends[0].is(fastOpen) && after(seg.Ack, rcv.iss+1))
 	case snd.state == SynSent: // simultaneous open
 		snd.take(sndSYNACK, sent(seg))
 		if snd.is(unaKnown) && after(snd.una, snd.iss) {
@@ -171,7 +171,7 @@ func (c *Conn) unlearn(server, client *End, seg *decode.Segment) {
 	server.forgetFIN()
 	server.set(nxtKnown|unaKnown, false)
 	client.set(ackedFIN, false)
-	c.acked = false
+	c.ackedAt = 0
 }
 
 // chooseAnswer makes the other SYN,ACK of the server the one that counts, if seg,
@@ -434,11 +434,11 @@ func (e *End) least() time.Duration {
 // acknowledgment completes it; a server's data, FIN or acknowledgment shows that
 // its SYN was acknowledged, the first two even where that was not captured.
 func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
-	if snd == c.Client() && !c.acked && rcv.is(issKnown) && after(seg.Ack, rcv.iss) {
-		c.acked, c.ackedAt = true, c.moment(seg.Time, seg.Frame)
+	if snd == c.Client() && !c.acked() && rcv.is(issKnown) && after(seg.Ack, rcv.iss) {
+		c.ackedAt = c.moment(seg.Time, seg.Frame)
 		snd.measure(rcv, seg)
 	}
-	if snd.state == SynReceived && !c.fastOpen &&
+	if snd.state == SynReceived && !c.ends[0].is(fastOpen) &&
 		(seg.Len > 0 || seg.Flags.Has(decode.FIN) || rcv.is(issKnown) && after(seg.Ack, rcv.iss+1)) {
 		snd.take(rcvAckOfSYN, sent(seg))
 		if rcv.state == SynSent {
@@ -449,7 +449,7 @@ func (c *Conn) prove(snd, rcv *End, seg *decode.Segment) {
 		snd.keepSYNCopy(copyID{})
 		snd.set(acted, true)
 	}
-	if rcv.is(issKnown) && !c.fastOpen && after(seg.Ack, rcv.iss+1) {
+	if rcv.is(issKnown) && !c.ends[0].is(fastOpen) && after(seg.Ack, rcv.iss+1) {
 		rcv.keepSYNCopy(copyID{})
 		rcv.set(acted, true) // its octets are acknowledged, seen or not
 	}

@@ -254,7 +254,7 @@ func (s *store) all() []ref {
 	}
 	lones := len(refs)
 	for i := range s.records.Cap() {
-		if s.records.At(uint32(i)).used {
+		if s.records.At(uint32(i)).ID != 0 {
 			refs = append(refs, ref(i))
 		}
 	}

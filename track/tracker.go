@@ -294,7 +294,7 @@ func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
 // open makes c, which must be empty, a connection with its first segment, which is
 // yet to be counted.
 func (c *Conn) open(id uint64, seg *decode.Segment) {
-	c.ID, c.First, c.Start, c.stream, c.used = id, seg.Frame, seg.Time, seg.Stream, true
+	c.ID, c.First, c.Start, c.stream = id, seg.Frame, seg.Time, seg.Stream
 	c.swapped = seg.SrcPort != c.key.ap || seg.Src != c.key.a
 	c.assignRoles(seg)
 }

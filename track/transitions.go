@@ -190,7 +190,7 @@ func (c *Conn) finAhead(snd *End, seg *decode.Segment) bool {
 // its SYN is acknowledged: a FIN within a round trip of that ACK left before the
 // ACK arrived (RFC 7413 §4.2.2).
 func (c *Conn) takeFIN(snd *End, seg *decode.Segment) {
-	if i := snd.last(rcvAckOfSYN); c.fastOpen && snd.state == Established && i >= 0 && i == int(snd.n)-1 &&
+	if i := snd.last(rcvAckOfSYN); c.ends[0].is(fastOpen) && snd.state == Established && i >= 0 && i == int(snd.n)-1 &&
 		snd.made(i).basis() == Received && seg.Time.Sub(snd.when(i)) < cmp.Or(snd.measured(), roundTripUnmeasured) {
 		c.withdraw(snd, i, seg)
 	}
