@@ -139,15 +139,17 @@ var formats = []struct {
 	name    string
 	open    func(io.Writer, Options) Sink
 	foreign bool // it has the words of Zeek and Wireshark
+	binary  bool // it is not text
 }{
-	{"table", newTable, false},
-	{"summary", newSummaryOnly, false},
-	{"jsonl", newJSONL, true},
-	{"json", newJSON, true},
-	{"csv", newCSV, true},
-	{"ss", newSockets, false},
-	{"zeek", newZeek, true},
-	{"zeek-json", newZeekJSON, true},
+	{"table", newTable, false, false},
+	{"summary", newSummaryOnly, false, false},
+	{"jsonl", newJSONL, true, false},
+	{"json", newJSON, true, false},
+	{"csv", newCSV, true, false},
+	{"ss", newSockets, false, false},
+	{"zeek", newZeek, true, false},
+	{"zeek-json", newZeekJSON, true, false},
+	{"pcapng", newAnnotated, false, true},
 }
 
 // Foreign reports whether the named format tells what Zeek and Wireshark call a
@@ -156,6 +158,16 @@ func Foreign(format string) bool {
 	for _, f := range formats {
 		if f.name == format {
 			return f.foreign
+		}
+	}
+	return false
+}
+
+// Binary reports whether the named format is not text, and not for a terminal.
+func Binary(format string) bool {
+	for _, f := range formats {
+		if f.name == format {
+			return f.binary
 		}
 	}
 	return false

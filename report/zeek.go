@@ -134,7 +134,8 @@ func (s *zeekLog) Connection(c *Connection) error {
 	if s.json {
 		row.buf = append(row.buf, '}')
 	}
-	s.buf = append(row.buf, '\n')
+	row.buf = append(row.buf, '\n')
+	s.buf = row.buf
 	_, err := s.w.Write(s.buf)
 	return err
 }
@@ -288,23 +289,21 @@ func appendMicro(b []byte, ns int64) []byte {
 // letters and digits of 96 bits, but the same for the same capture.
 type zeekUID struct {
 	scratch
-	key, id []byte
+	key []byte
 }
 
 func (u *zeekUID) of(c *Connection) string {
 	const base = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	key := append(u.key[:0], u.scratch.communityID(c)...)
-	key = binary.BigEndian.AppendUint64(key, uint64(c.Start))
-	key = binary.BigEndian.AppendUint64(key, c.ID)
-	u.key = key
-	sum := sha1.Sum(key)
-	b := append(u.id[:0], 'C')
+	u.key = append(u.key[:0], u.scratch.communityID(c)...)
+	u.key = binary.BigEndian.AppendUint64(u.key, uint64(c.Start))
+	u.key = binary.BigEndian.AppendUint64(u.key, c.ID)
+	sum := sha1.Sum(u.key)
+	b := []byte{'C'}
 	for n := binary.BigEndian.Uint64(sum[:]); len(b) < 1+11; n /= 62 {
 		b = append(b, base[n%62])
 	}
 	for n := binary.BigEndian.Uint32(sum[8:]); len(b) < 1+11+6; n /= 62 {
 		b = append(b, base[n%62])
 	}
-	u.id = b
 	return string(b)
 }

@@ -27,18 +27,23 @@ retransmission, keep-alive, zero-window and so on.
 Connections are counted (ID) in the packets that are looked at, so a filter, --since
 and --until must be as they were for the report.
 
+With --pcap the connection's packets are written to a file of their own, in a second
+pass over the files, ICMP errors about it among them. Of a segment in IP fragments
+that is the fragment with which it was complete.
+
 The ladder is in the notation of the project's own test scripts.`
 
 func newExplain() *cobra.Command {
 	var f struct {
 		conn uint64
+		pcap string
 		rootFlags
 	}
 	cmd := &cobra.Command{
 		Use:     "explain FILE... [FILTER] --conn ID",
 		Short:   "Print one connection segment by segment, with both ends' states",
 		Long:    explainLong,
-		Example: "  tcplife explain web.pcap --conn 17\n  tcplife explain web.pcap -c 17 --color always | less -R",
+		Example: "  tcplife explain web.pcap --conn 17\n  tcplife explain web.pcap -c 17 --color always | less -R\n  tcplife explain web.pcap -c 17 --pcap 17.pcapng",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("no capture file given; tcplife explain --help tells more")
@@ -65,7 +70,7 @@ func newExplain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return explain(cmd, files, f.conn, &analysis{
+			return explain(cmd, files, f.conn, f.pcap, &analysis{
 				config:   config,
 				checker:  anomaly.NewChecker(anomaly.All, rules),
 				filter:   filter,
@@ -75,6 +80,7 @@ func newExplain() *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.Uint64VarP(&f.conn, "conn", "c", 0, "`ID` of the connection, as the report of the same files has it")
+	fs.StringVar(&f.pcap, "pcap", "", "write the connection's packets to `FILE`: pcapng, or pcap if that is how its name ends")
 	f.packets.add(cmd)
 	separateFlag(cmd, &f.separate)
 	f.track.add(cmd)
@@ -85,7 +91,7 @@ func newExplain() *cobra.Command {
 
 // explain prints the connection of that id, counted as the main command counts, with
 // an analysis that is set up but for where its results go.
-func explain(cmd *cobra.Command, args []string, id uint64, a *analysis, color bool) error {
+func explain(cmd *cobra.Command, args []string, id uint64, pcap string, a *analysis, color bool) error {
 	l := &ladder{want: id, out: bufio.NewWriter(cmd.OutOrStdout()), color: color}
 	a.sink, a.observe, a.icmp = l, l.observe, l.icmp
 	a.enough = func() bool { return l.found || l.err != nil }
@@ -95,7 +101,20 @@ func explain(cmd *cobra.Command, args []string, id uint64, a *analysis, color bo
 		return errTold
 	}
 	l.inputs = report.NewInputs(files)
+	var extract *extract
+	if pcap != "" {
+		var err error
+		if extract, err = newExtract(pcap, id, files); err != nil {
+			return err
+		}
+		a.observe, a.icmp = extract.observing(a.observe, a.icmp)
+	}
 	a.run(files)
+	if extract != nil && l.found && l.err == nil {
+		if err := extract.write(a, files); err != nil {
+			return err
+		}
+	}
 	if l.err != nil {
 		return fmt.Errorf("writing the report: %w", l.err)
 	}

@@ -91,7 +91,7 @@ func newLive() *cobra.Command {
 	fs.SortFlags = false
 	fs.StringSliceVarP(&f.interfaces, "interface", "i", []string{live.Any}, "capture from this `INTERFACE`; tcplife interfaces lists them")
 	fs.Lookup("interface").DefValue = live.Any // pflag would show it as [any]
-	fs.StringVarP(&f.format, "format", "f", "jsonl", oneOf("format of the report", report.Formats()))
+	fs.StringVarP(&f.format, "format", "f", "jsonl", oneOf("format of the report", liveFormats()))
 	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
 	fs.StringSliceVar(&f.events, "events", eventKinds, "which `EVENTS` jsonl has: "+strings.Join(eventKinds, ","))
 	fs.Lookup("events").DefValue = "[]" // which pflag does not show
@@ -110,7 +110,7 @@ func newLive() *cobra.Command {
 	colorFlag(cmd, &f.color)
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "tell too which rules could not be judged, and why")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no warnings on standard error")
-	complete(cmd, "format", report.Formats())
+	complete(cmd, "format", liveFormats())
 	completeList(cmd, "events", eventKinds)
 	err := cmd.RegisterFlagCompletionFunc("interface", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return interfaceCompletions(), cobra.ShellCompDirectiveNoFileComp
@@ -189,6 +189,9 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if report.Binary(f.format) {
+		return fmt.Errorf("--format %s is for files: --write keeps the packets in one", f.format)
+	}
 	sink, err := report.New(f.format, out, report.Options{
 		Color: color, Width: terminalWidth(screen), Limit: f.limit, Verbose: f.verbose,
 	})
@@ -229,6 +232,9 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	return nil
 }
+
+// liveFormats are the formats that can be written while packets come.
+func liveFormats() []string { return slices.DeleteFunc(report.Formats(), report.Binary) }
 
 func interfaceCompletions() []string {
 	list, _ := live.Interfaces() // none, if there is an error

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tcplife/decode/capture"
 	"tcplife/report"
 	"tcplife/report/anomaly"
 )
@@ -204,6 +205,17 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if _, ok := a.sink.(report.PacketSink); ok {
+		if f.follow {
+			return fmt.Errorf("--format %s reads the files a second time, so --follow does not go with it", f.format)
+		}
+		if err := rereadable(files); err != nil {
+			return fmt.Errorf("--format %s: %w", f.format, err)
+		}
+	}
+	if report.Binary(f.format) && isTerminal(screen) {
+		return fmt.Errorf("--format %s is not for a terminal: name a file with --output", f.format)
+	}
 	if f.follow || slices.ContainsFunc(files, waits) {
 		defer a.interruptible(f.follow)()
 	}
@@ -213,6 +225,12 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	a.run(files)
 	a.missing()
+	if s, ok := a.sink.(report.PacketSink); ok && a.writeErr == nil {
+		a.writeErr = a.again(files, func(p *capture.Packet) error { return s.Packet(p, a.inputs.Name(p.Frame)) })
+		if n := s.LeftOut(); n > 0 {
+			a.note(fmt.Sprintf("%d comments had no place; --conn, --host and the like choose connections", n))
+		}
+	}
 	if a.progress != nil {
 		a.progress.stop()
 	}

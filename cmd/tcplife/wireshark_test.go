@@ -79,3 +79,30 @@ func TestStreamNumbers(t *testing.T) {
 		})
 	}
 }
+
+// TestAnnotated: tshark reads the packets with their comments, and the packets are
+// those of the input.
+func TestAnnotated(t *testing.T) {
+	needTshark(t)
+	file := "../../testdata/pcaps/close-wait-stuck.pcap"
+	notes := filepath.Join(t.TempDir(), "notes.pcapng")
+	var out, stderr bytes.Buffer
+	if status := run([]string{"-f", "pcapng", "-o", notes, file}, &out, &stderr); status != statusOK || out.Len()+stderr.Len() > 0 {
+		t.Fatalf("status %d: %s%s", status, out.String(), stderr.String())
+	}
+	fields := []string{"-T", "fields", "-e", "frame.time_epoch", "-e", "frame.len", "-e", "ip.src", "-e", "tcp.seq_raw", "-e", "data"}
+	want := tshark(t, append([]string{"-r", file}, fields...)...)
+	if got := tshark(t, append([]string{"-r", notes}, fields...)...); got != want {
+		t.Errorf("got:\n%swant:\n%s", got, want)
+	}
+	comments := tshark(t, "-r", notes, "-T", "fields", "-e", "frame.number", "-e", "frame.comment")
+	for _, want := range []string{
+		"1\ttcplife, connection 1: client CLOSED -> SYN_SENT (sent)\n",
+		"server ESTABLISHED -> CLOSE_WAIT (sent),tcplife, connection 1: warn close-wait of the server: in CLOSE_WAIT, silent for 1m3s\n",
+		"\n5\t\n",
+	} {
+		if !strings.Contains(comments, want) {
+			t.Errorf("no %q in\n%s", want, comments)
+		}
+	}
+}

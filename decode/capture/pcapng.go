@@ -27,7 +27,9 @@ const (
 // Option codes.
 const (
 	optEnd         = 0
+	optComment     = 1
 	optShbUserappl = 4
+	optIfName      = 2
 	optIfTsresol   = 9
 	optIfTsoffset  = 14
 	optIsbEndtime  = 3

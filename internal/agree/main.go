@@ -84,7 +84,7 @@ func compare(w io.Writer, program, expected, captures string, listed int) (bool,
 		if err != nil {
 			return false, err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		program = filepath.Join(dir, "tcplife")
 		if err := build(program); err != nil {
 			return false, err
