@@ -3,7 +3,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -11,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tcplife/internal/bench/workload"
 )
@@ -63,7 +67,7 @@ func TestRun(t *testing.T) {
 	b := small(t)
 	b.captures = filepath.Join("..", "..", "testdata", "pcaps")
 	var out strings.Builder
-	if err := b.run(&out); err != nil {
+	if err := b.run(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
 	report := out.String()
@@ -90,7 +94,7 @@ func TestRun(t *testing.T) {
 	if t.Failed() {
 		t.Log(report)
 	}
-	if left, _ := filepath.Glob(filepath.Join(b.cache, "C*.pcap")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(b.cache, "C*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -101,7 +105,7 @@ func TestNoCompiler(t *testing.T) {
 	b.only, b.tcplife = []string{"W2"}, tcplife(t)
 	t.Setenv("CC", filepath.Join(t.TempDir(), "no-compiler"))
 	var out strings.Builder
-	if err := b.run(&out); err != nil {
+	if err := b.run(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"**No yardstick**: there is no C compiler", "| cpu, JSON lines × summary | W2 | 1.80 × | ", "not measured"} {
@@ -123,9 +127,37 @@ echo "500 connections: 500 closed"
 	if err := os.WriteFile(b.tcplife, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	err := b.run(&strings.Builder{})
+	err := b.run(t.Context(), &strings.Builder{})
 	if err == nil || !strings.Contains(err.Error(), "counted, there are") {
 		t.Error(err)
+	}
+}
+
+// Whoever has waited for half an hour, and ends it, gets what was measured.
+func TestInterrupted(t *testing.T) {
+	b := small(t)
+	b.only, b.tcplife = []string{"W2", "W3"}, filepath.Join(t.TempDir(), "slow")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const script = "#!/bin/sh\ncase $* in *W3*) touch %s; exec sleep 60;; *) exec %s \"$@\";; esac\n"
+	there := filepath.Join(t.TempDir(), "there")
+	if err := os.WriteFile(b.tcplife, fmt.Appendf(nil, script, there, tcplife(t)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := os.Stat(there); err == nil {
+				cancel()
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	var out strings.Builder
+	if err := b.run(ctx, &out); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), "| W2 | "+oneWorker+" |") || strings.Contains(out.String(), "| W3 | "+oneWorker+" |") {
+		t.Errorf("reported: %s", out.String())
 	}
 }
 
@@ -155,7 +187,7 @@ func TestMakeOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := b.makeAll(&out); err != nil {
+	if err := b.makeAll(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(out.String(), " packets, 42 connections, "); got != 2 || strings.Count(out.String(), "\n") != 3 {

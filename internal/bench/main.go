@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"flag"
@@ -13,9 +14,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"tcplife/internal/bench/workload"
 )
@@ -38,11 +41,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	run := b.run
 	if *makeOnly {
 		run = b.makeAll
 	}
-	if err := run(os.Stdout); err != nil {
+	err := run(ctx, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -147,8 +153,11 @@ func (b *bench) tasks() (all []task) {
 }
 
 // makeAll makes the captures that are not there yet, and tells what is in them.
-func (b *bench) makeAll(w io.Writer) error {
+func (b *bench) makeAll(ctx context.Context, w io.Writer) error {
 	for _, t := range b.tasks() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		path, truth, err := workload.Make(t.source, b.cache)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -161,7 +170,7 @@ func (b *bench) makeAll(w io.Writer) error {
 // make has a process of its own make the capture: what that takes would count as
 // memory of the programs that are measured, since a process begins as a copy of
 // the one that starts it.
-func (b *bench) make(t *task) error {
+func (b *bench) make(ctx context.Context, t *task) error {
 	if _, ok := workload.Made(t.source, b.cache); !ok {
 		args := []string{"-make", "-cache", b.cache, "-scale", fmt.Sprint(b.scale), "-captures", b.captures, "-only", t.name}
 		self, err := os.Executable()
@@ -169,7 +178,7 @@ func (b *bench) make(t *task) error {
 			return err
 		}
 		progress("%s: making %s", t.name, octets(t.size))
-		if _, err := measure(append([]string{self}, args...), nil, true); err != nil {
+		if _, err := measure(ctx, append([]string{self}, args...), nil, true); err != nil {
 			return err
 		}
 	}
@@ -189,7 +198,7 @@ func (b *bench) make(t *task) error {
 
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-func (b *bench) run(w io.Writer) error {
+func (b *bench) run(ctx context.Context, w io.Writer) error {
 	tasks := b.tasks()
 	var size int64
 	for i := range tasks {
@@ -205,10 +214,15 @@ func (b *bench) run(w io.Writer) error {
 	var wrong []error
 	for i := range tasks {
 		t := &tasks[i]
-		if err := b.make(t); err != nil {
-			return err
+		err := b.make(ctx, t)
+		if err == nil {
+			err = b.measure(ctx, &t.result)
 		}
-		if err := b.measure(&t.result); err != nil {
+		if ctx.Err() != nil { // what was measured till then is reported
+			wrong = append(wrong, ctx.Err())
+			break
+		}
+		if err != nil {
 			wrong = append(wrong, fmt.Errorf("%s: %w", t.name, err))
 			continue
 		}
@@ -256,14 +270,14 @@ func (b *bench) compile() (why string) {
 }
 
 // measure runs every contender on the workload, round after round.
-func (b *bench) measure(r *result) error {
+func (b *bench) measure(ctx context.Context, r *result) error {
 	r.samples = make(map[string][]sample)
 	all := b.contenders(r)
 	for round := range b.rounds {
 		progress("%s: round %d of %d", r.name, round+1, b.rounds)
 		for i := range all {
 			c := all[(round+i)%len(all)] // so that none is always behind the same
-			o, err := measure(append(c.argv, r.path), c.env, c.counts == nil)
+			o, err := measure(ctx, append(c.argv, r.path), c.env, c.counts == nil)
 			if err != nil {
 				return err
 			}
@@ -275,13 +289,14 @@ func (b *bench) measure(r *result) error {
 			r.samples[c.name] = append(r.samples[c.name], o.sample)
 		}
 	}
-	o, err := measure(append(b.tcplifeArgs(r), r.path), []string{"GODEBUG=gctrace=1"}, true)
+	o, err := measure(ctx, append(b.tcplifeArgs(r), r.path), []string{"GODEBUG=gctrace=1"}, true)
 	if err != nil {
 		return err
 	}
 	r.gc = gcShare(o.stderr, o.cpu.Seconds())
 	if r.inProgress > 0 {
 		os.Remove(r.path) // the largest files, and nothing else uses them
+		os.Remove(r.path + ".truth.json")
 	}
 	return nil
 }

@@ -24,8 +24,8 @@ type outcome struct {
 }
 
 // measure runs a program. With discard its standard output is not kept.
-func measure(argv, env []string, discard bool) (outcome, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), tooLong)
+func measure(ctx context.Context, argv, env []string, discard bool) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, tooLong)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), env...)
