@@ -163,8 +163,9 @@ func (k *Checker) Check(c *track.Conn, id uint64, now capture.Time) ([]Finding, 
 	if !k.looked {
 		k.look()
 	}
+	alone := c.Client().Packets()+c.Server().Packets() == 1 // most connections of a flood are
 	for _, r := range k.rules {
-		if r.Check != nil {
+		if r.Check != nil && (r.Alone || !alone) {
 			k.pass.rule = r
 			r.Check(&k.pass)
 		}

@@ -9,8 +9,36 @@ import (
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
+	"tcplife/internal/fold"
 	"tcplife/track"
 )
+
+// hosts keeps something of each host. While there are more than it can tell apart,
+// one is let in when it is seen for the second time within the next few thousand: a
+// flood from forged sources, each of which appears once, costs next to nothing.
+type hosts[V any] struct {
+	fold.Map[decode.Addr, V]
+	seen [1 << 13]uint64
+}
+
+func newHosts[V any](weight func(*V) uint64) *hosts[V] {
+	return &hosts[V]{Map: fold.New[decode.Addr](maxGroups, weight)}
+}
+
+// at returns what is kept of the host, nil if it is not let in.
+func (h *hosts[V]) at(a decode.Addr) *V {
+	if v := h.Has(a); v != nil {
+		return v
+	}
+	if h.Len() >= maxGroups {
+		hash := hashOf(a) | 1
+		if slot := &h.seen[hash>>51]; *slot != hash {
+			*slot = hash
+			return nil
+		}
+	}
+	return h.At(a)
+}
 
 // maxGroups is how many hosts, servers or pairs of them a rule tells apart: of
 // more, it keeps those that matter most.
@@ -70,7 +98,7 @@ func (g *group) finding(addr decode.Addr, port uint16, by Suspect, msg string) F
 type distinct struct{ rank [256]uint8 }
 
 func (d *distinct) add(a decode.Addr) {
-	hash := mix(binary.LittleEndian.Uint64(a[:8]) ^ mix(binary.LittleEndian.Uint64(a[8:])))
+	hash := hashOf(a)
 	i := hash >> 56
 	d.rank[i] = max(d.rank[i], uint8(bits.LeadingZeros64(hash<<8|1<<7)+1))
 }
@@ -90,6 +118,10 @@ func (d *distinct) count() int {
 		e = m * math.Log(m/float64(zeros))
 	}
 	return int(e + 0.5)
+}
+
+func hashOf(a decode.Addr) uint64 {
+	return mix(binary.LittleEndian.Uint64(a[:8]) ^ mix(binary.LittleEndian.Uint64(a[8:])))
 }
 
 // mix spreads the bits of x: the finalizer of SplitMix64 (S. Vigna, public domain).

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"tcplife/decode"
-	"tcplife/internal/fold"
 	"tcplife/track"
 )
 
@@ -59,12 +58,10 @@ type targets struct {
 // maxTargets bounds each of the maps: more hosts, ports and both are not counted.
 const maxTargets = 1024
 
-type scans struct {
-	sources fold.Map[decode.Addr, scanner]
-}
+type scans struct{ sources *hosts[scanner] }
 
 func startPortScan() Watch {
-	s := &scans{fold.New[decode.Addr](maxGroups, func(v *scanner) uint64 { return uint64(v.n) })}
+	s := &scans{newHosts(func(v *scanner) uint64 { return uint64(v.n) })}
 	return Watch{Look: s.look, Judge: s.judge, Covers: s.covers}
 }
 
@@ -94,7 +91,9 @@ func (s *scans) look(p *Pass) {
 		if !inVain {
 			return // those before the first one in vain don't count
 		}
-		v = s.sources.At(cli.Addr())
+		if v = s.sources.at(cli.Addr()); v == nil {
+			return
+		}
 	}
 	v.tries++
 	if !inVain {

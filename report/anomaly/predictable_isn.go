@@ -6,7 +6,6 @@ import (
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
-	"tcplife/internal/fold"
 )
 
 // PredictableISN finds hosts whose initial sequence numbers can be guessed.
@@ -46,11 +45,11 @@ type numbers struct {
 }
 
 type isnHosts struct {
-	hosts fold.Map[decode.Addr, numbers]
+	hosts *hosts[numbers]
 }
 
 func startPredictableISN() Watch {
-	h := &isnHosts{fold.New[decode.Addr](maxGroups, func(v *numbers) uint64 { return uint64(v.n) })}
+	h := &isnHosts{newHosts(func(v *numbers) uint64 { return uint64(v.n) })}
 	return Watch{Look: h.look, Judge: h.judge}
 }
 
@@ -61,7 +60,10 @@ func (h *isnHosts) look(p *Pass) {
 		if !ok || e.SYN() == 0 {
 			continue
 		}
-		v := h.hosts.At(e.Addr())
+		v := h.hosts.at(e.Addr())
+		if v == nil {
+			continue
+		}
 		v.add(p)
 		v.by = HostOf(c.Role(e))
 		at, _ := e.SYNs()

@@ -25,6 +25,7 @@ firewall.
 
 The rule is silent if the capture ends sooner.`,
 	Settings: []*Setting{synUnansweredAfter},
+	Alone:    true,
 	Check:    checkSynUnanswered,
 }
 
