@@ -87,7 +87,7 @@ type Rule struct {
 	// Explains names the rules whose findings are echoes of this one's: about the
 	// same connection, or one that a Watch covers, they are left out.
 	Explains []string
-	Alone    bool // Check has something to say of a connection of one segment
+	Alone    bool // Check has something to say of a SYN and nothing else
 	Check    func(*Pass)
 	Start    func() Watch
 	// Flaw returns what there is to say of a capture with that many packets and

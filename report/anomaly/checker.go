@@ -163,7 +163,7 @@ func (k *Checker) Check(c *track.Conn, id uint64, now capture.Time) ([]Finding, 
 	if !k.looked {
 		k.look()
 	}
-	alone := c.Client().Packets()+c.Server().Packets() == 1 // most connections of a flood are
+	alone := c.RoleBasis == track.BySYN && c.Client().Packets() == 1 && c.Server().Packets() == 0 // as in a flood
 	for _, r := range k.rules {
 		if r.Check != nil && (r.Alone || !alone) {
 			k.pass.rule = r

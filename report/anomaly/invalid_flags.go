@@ -14,7 +14,6 @@ ACK. No TCP sends such: scanners do (nmap's NULL, FIN and Xmas scans), to slip
 through simple filters and to tell systems apart by how they answer. A damaged
 header, or one that is no TCP, is the other cause; then the checksum is wrong, or
 the ports make no sense. Look at what else the sender tried.`,
-	Alone: true,
 	Check: func(p *Pass) {
 		i := p.Conn.Invalid()
 		if i.N == 0 {
