@@ -29,7 +29,7 @@ func (s *store) kinds() [3]kind {
 			return cond(s.records.At(uint32(i)).ID != 0, ref(i), noRef)
 		}},
 		{int(unsafe.Sizeof(loneSYN{})), s.lones.Cap(), s.lones.Len(), &s.hands[1], func(i int) ref {
-			return cond(s.lones.At(uint32(i)).id != 0, loneRef|ref(i), noRef)
+			return cond(s.lones.At(uint32(i)).id() != 0, loneRef|ref(i), noRef)
 		}},
 		{connSize, len(s.conns), len(s.conns) - len(s.free), &s.hands[2], func(i int) ref {
 			if c := s.conns[i]; c != nil {
@@ -45,9 +45,19 @@ const connSize = int(unsafe.Sizeof(Conn{})) + 1024
 
 // Bytes returns about how much memory the connections take.
 func (t *Tracker) Bytes() int {
-	s := &t.store
-	n := s.table.Bytes() + 4*len(t.over.items) + 32*s.pairs.Cap() + t.zeek.conns.Cap()*int(unsafe.Sizeof(zeekConn{}))
-	for _, k := range s.kinds() {
+	t.Flush()
+	n := 0
+	for _, s := range t.shards {
+		n += s.bytes()
+	}
+	return n
+}
+
+func (s *shard) bytes() int {
+	st := &s.store
+	n := st.table.Bytes() + 4*len(s.over.items) + 32*st.pairs.Cap() + len(st.foreign)*int(unsafe.Sizeof(*loneForeigns{}[0])) +
+		s.zeek.conns.Cap()*int(unsafe.Sizeof(zeekConn{}))
+	for _, k := range st.kinds() {
 		n += k.size * k.cap
 	}
 	return n
@@ -55,20 +65,20 @@ func (t *Tracker) Bytes() int {
 
 // makeRoom evicts connections if they take more memory than they may: of each
 // size that has hardly a place left and would have to grow.
-func (t *Tracker) makeRoom() {
-	if t.limit == 0 || t.Bytes() < t.limit {
+func (s *shard) makeRoom() {
+	if s.limit == 0 || s.bytes() < s.limit {
 		return
 	}
-	for _, k := range t.store.kinds() {
+	for _, k := range s.store.kinds() {
 		if k.cap-k.inUse < evictBatch && k.inUse >= 2*evictBatch {
-			t.evict(k)
+			s.evict(k)
 		}
 	}
 }
 
 // evict closes the records of the longer idle half of the next evictBatch
 // connections of that size.
-func (t *Tracker) evict(k kind) {
+func (s *shard) evict(k kind) {
 	var refs [evictBatch]ref
 	seen := refs[:0]
 	for len(seen) < evictBatch {
@@ -79,22 +89,22 @@ func (t *Tracker) evict(k kind) {
 			seen = append(seen, r)
 		}
 	}
-	slices.SortStableFunc(seen, func(a, b ref) int { return cmp.Compare(t.store.lastActive(a), t.store.lastActive(b)) })
+	slices.SortStableFunc(seen, func(a, b ref) int { return cmp.Compare(s.store.lastActive(a), s.store.lastActive(b)) })
 	for _, r := range seen[:len(seen)/2] {
-		if !t.store.used(r) {
+		if !s.store.used(r) {
 			continue // finished with a newer incarnation
 		}
-		c := t.load(r)
-		t.expire(c)
+		c := s.load(r)
+		s.expire(c)
 		c.evicted = true
-		t.finish(c)
+		s.finish(c)
 	}
 }
 
 // used reports whether a connection is kept at r.
 func (s *store) used(r ref) bool {
 	if r&loneRef != 0 {
-		return s.lones.At(uint32(r&^loneRef)).id != 0
+		return s.lones.At(uint32(r&^loneRef)).id() != 0
 	}
 	return s.records.At(uint32(r)).ID != 0
 }

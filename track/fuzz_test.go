@@ -77,7 +77,7 @@ func trackAs(t *testing.T, in []byte, cfg Config) {
 	}
 	tr.Done = func(c *Conn) {
 		checkConn(t, tr, c)
-		if z, ok := c.Zeek(); ok != tr.zeek.on || ok && z.State == "" {
+		if z, ok := c.Zeek(); ok != (cfg.History || cfg.ZeekSplit) || ok && z.State == "" {
 			t.Errorf("connection %d: %+v, %v", c.ID, z, ok)
 		}
 		if !open[c.ID] {
@@ -95,7 +95,7 @@ func trackAs(t *testing.T, in []byte, cfg Config) {
 		in = in[fuzzOctets:]
 		now = now.Add(step)
 		seg.Time, seg.Frame = now, frame
-		clock := tr.clock
+		clock := tr.clock.now
 		switch seg.Flags {
 		case 0xff:
 			tr.Tick(seg.Time, frame)
@@ -107,10 +107,10 @@ func trackAs(t *testing.T, in []byte, cfg Config) {
 		default:
 			tr.Segment(&seg)
 		}
-		if tr.clock < clock {
-			t.Fatalf("the clock went back from %d to %d", clock, tr.clock)
+		if tr.clock.now < clock {
+			t.Fatalf("the clock went back from %d to %d", clock, tr.clock.now)
 		}
-		if !tr.store.scratch.plain() {
+		if !tr.only().store.scratch.plain() {
 			t.Fatalf("frame %d left something in the Conn that all share", frame)
 		}
 	}
@@ -118,7 +118,7 @@ func trackAs(t *testing.T, in []byte, cfg Config) {
 	if len(open) > 0 {
 		t.Errorf("connections never handed over: %v", open)
 	}
-	if n, rare := tr.zeek.conns.Len(), tr.zeek.rares.Len(); n != 0 || rare != 0 {
+	if n, rare := tr.only().zeek.conns.Len(), tr.only().zeek.rares.Len(); n != 0 || rare != 0 {
 		t.Errorf("%d and %d records of Zeek's are left", n, rare)
 	}
 }
@@ -210,7 +210,7 @@ func checkConn(t *testing.T, tr *Tracker, c *Conn) {
 			if !cover && next[m.From][m.move] != m.To {
 				t.Fatalf("connection %d: no arrow leads from %v to %v", c.ID, m.From, m.To)
 			}
-			if m.Basis == Timer && tr.skew == 0 && (m.Time != e.timeWait().Add(tr.timeWait) || m.Time.Sub(moves[i-1].Time) < tr.timeWait) {
+			if m.Basis == Timer && tr.clock.skew == 0 && (m.Time != e.timeWait().Add(tr.config.TimeWait) || m.Time.Sub(moves[i-1].Time) < tr.config.TimeWait) {
 				t.Fatalf("connection %d: TIME_WAIT at %d, CLOSED by the clock at %d", c.ID, moves[i-1].Time, m.Time)
 			}
 		}

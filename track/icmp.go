@@ -2,20 +2,16 @@ package track
 
 import "tcplife/decode"
 
-// ICMP takes an ICMP error that quotes a segment. Quoting the SYN, an
+// quoted takes an ICMP error that quotes a segment. Quoting the SYN, an
 // unreachable ends SYN_SENT, and SYN_RCVD unless it is one that listeners wait
 // out; that is taken back if the end sends again. Quoting a later segment an error
 // changes no state (RFC 5927 §4).
-func (t *Tracker) ICMP(e *decode.ICMPError) {
-	t.Tick(e.Time, e.Frame)
-	k := t.keyOf(&decode.Segment{Src: e.Src, Dst: e.Dst, SrcPort: e.SrcPort, DstPort: e.DstPort, Context: e.Context})
-	r, ok := t.store.find(&k, t.store.hash(&k))
-	if !ok {
-		return
+func (s *shard) quoted(e *decode.ICMPError, it *item) {
+	if r, ok := s.store.find(&it.key, it.hash); ok {
+		newest := s.grow(r, &it.key, it.hash)
+		s.quote(newest, e)
+		s.store.save(newest)
 	}
-	newest := t.grow(r, &k, t.store.hash(&k))
-	t.quote(newest, e)
-	t.store.save(newest)
 }
 
 // Name returns the error's name, such as "port-unreachable".
@@ -23,7 +19,7 @@ func (n *ICMPNote) Name() string { return decode.ICMPName(n.V6, n.Type, n.Code) 
 
 // quote notes the error with the incarnation that it quotes, of those of which c
 // is the newest.
-func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
+func (s *shard) quote(c *Conn, e *decode.ICMPError) {
 	for ; c != nil; c = c.older {
 		snd := &c.ends[0]
 		if snd.Addr() != e.Src || snd.Port() != e.SrcPort {
@@ -40,10 +36,10 @@ func (t *Tracker) quote(c *Conn, e *decode.ICMPError) {
 		n.Of, n.SYN = Role(c.index(snd)), snd.is(sentSYN) && e.Seq == snd.iss
 		if unreachable(e) && e.Seq == snd.iss && (snd.state == SynSent || snd.state == SynReceived && (c.crossed || endsRequest(e))) {
 			c.put(snd, cover{icmp: true}, cause{e.Time, e.Frame, Received})
-			t.settle(c)
+			s.settle(c)
 		}
-		if t.ObserveICMP != nil {
-			t.ObserveICMP(c, e)
+		if s.t.ObserveICMP != nil {
+			s.t.ObserveICMP(c, e)
 		}
 		return
 	}

@@ -38,7 +38,7 @@ func (d *candidate) goesOn(seg *decode.Segment) bool {
 // addresses and ports of which c is the newest. It opens a new one where seg
 // begins it, or proves that an earlier SYN did. It returns nil where seg is kept
 // as a candidate.
-func (t *Tracker) route(c *Conn, seg *decode.Segment) *Conn {
+func (s *shard) route(c *Conn, seg *decode.Segment) *Conn {
 	f := seg.Flags
 	snd, _ := c.direction(seg)
 	switch {
@@ -46,12 +46,12 @@ func (t *Tracker) route(c *Conn, seg *decode.Segment) *Conn {
 		seg.Checksum == decode.ChecksumBad && snd.is(sumsRight):
 		return c // begins nothing
 	case f.Has(decode.SYN | decode.ACK):
-		return t.routeSYNACK(c, seg)
+		return s.routeSYNACK(c, seg)
 	case f.Has(decode.SYN):
-		return t.routeSYN(c, seg)
+		return s.routeSYN(c, seg)
 	}
 	if len(c.candidates) > 0 {
-		if n := t.tryCandidates(c, seg); n != nil {
+		if n := s.tryCandidates(c, seg); n != nil {
 			c = n
 		}
 	}
@@ -91,7 +91,7 @@ func (c *Conn) fits(seg *decode.Segment) bool {
 	return !snd.is(issKnown) || after(seg.Seq, snd.iss)
 }
 
-func (t *Tracker) routeSYN(c *Conn, seg *decode.Segment) *Conn {
+func (s *shard) routeSYN(c *Conn, seg *decode.Segment) *Conn {
 	snd, rcv := c.direction(seg)
 	over := snd.isOver() && rcv.isOver()
 	switch {
@@ -114,21 +114,21 @@ func (t *Tracker) routeSYN(c *Conn, seg *decode.Segment) *Conn {
 			d.copies++
 			d.last, d.lastFrame = seg.Time, seg.Frame
 			if over && !d.usedISN && !d.stale {
-				n := t.openCandidate(c, i)
+				n := s.openCandidate(c, i)
 				return n
 			}
 		}
-		t.observe(c, seg, NoteRetransmission|NoteCandidate)
+		s.observe(c, seg, NoteRetransmission|NoteCandidate)
 		return nil
 	}
 	if over && !used && !stale {
-		return t.succeed(c, seg, 0)
+		return s.succeed(c, seg, 0)
 	}
-	t.addCandidate(c, candidate{seg: *seg, copies: 1, usedISN: used, stale: stale})
+	s.addCandidate(c, candidate{seg: *seg, copies: 1, usedISN: used, stale: stale})
 	return nil
 }
 
-func (t *Tracker) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
+func (s *shard) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
 	for i := range c.candidates {
 		d := &c.candidates[i]
 		if d.seg.Flags.Has(decode.ACK) || !d.acknowledgedBy(seg) {
@@ -137,7 +137,7 @@ func (t *Tracker) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
 		if snd, _ := c.direction(seg); d.usedISN && snd.is(issKnown) && snd.iss == seg.Seq {
 			continue
 		}
-		return t.openCandidate(c, i)
+		return s.openCandidate(c, i)
 	}
 	for o := c; o != nil; o = o.older {
 		if o.ownSYNACK(seg) {
@@ -149,14 +149,14 @@ func (t *Tracker) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
 		if d.seg.Flags.Has(decode.ACK) && d.fromSender(seg) && d.seg.Seq == seg.Seq {
 			d.copies++
 			d.last, d.lastFrame = seg.Time, seg.Frame
-			t.observe(c, seg, NoteRetransmission|NoteCandidate)
+			s.observe(c, seg, NoteRetransmission|NoteCandidate)
 			return nil
 		}
 	}
 	if snd, rcv := c.direction(seg); rcv.state == SynSent {
 		c.refuseAck(snd, rcv, seg)
 	}
-	t.addCandidate(c, candidate{seg: *seg, copies: 1})
+	s.addCandidate(c, candidate{seg: *seg, copies: 1})
 	return nil
 }
 
@@ -176,40 +176,40 @@ func (c *Conn) ownSYNACK(seg *decode.Segment) bool {
 	return false
 }
 
-func (t *Tracker) addCandidate(c *Conn, d candidate) {
+func (s *shard) addCandidate(c *Conn, d candidate) {
 	if len(c.candidates) == maxCandidates {
-		if t.wouldOpen(c, &c.candidates[0]) {
-			c = t.openCandidate(c, 0)
+		if s.wouldOpen(c, &c.candidates[0]) {
+			c = s.openCandidate(c, 0)
 		} else {
 			c.candidates = append(c.candidates[:0], c.candidates[1:]...)
 		}
 	}
-	t.lastID++
-	d.id = t.lastID
+	d.id = s.newID()
 	c.candidates = append(c.candidates, d)
-	t.observe(c, &d.seg, NoteCandidate)
+	s.keeps(d.id, c.ref)
+	s.observe(c, &d.seg, NoteCandidate)
 }
 
 // tryCandidates returns the incarnation that seg, no SYN, proves a candidate to
 // be, or nil. It drops those that seg refutes.
-func (t *Tracker) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
+func (s *shard) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
 	f := seg.Flags
 	for i := range c.candidates {
 		d := &c.candidates[i]
 		switch isRST := f.Has(decode.RST); {
 		case d.seg.Flags.Has(decode.ACK):
 			if !isRST && d.goesOn(seg) && !c.fits(seg) {
-				return t.openCandidate(c, i)
+				return s.openCandidate(c, i)
 			}
 		case isRST && f.Has(decode.ACK) && d.acknowledgedBy(seg) && !d.usedISN:
-			return t.openCandidate(c, i)
+			return s.openCandidate(c, i)
 		case isRST && !f.Has(decode.ACK) && d.fromSender(seg) && d.challenged && seg.Seq == d.challenge && !d.usedISN:
 			// The RST is for the old incarnation.
 			c.anew = true
-			t.openCandidate(c, i)
+			s.openCandidate(c, i)
 			return nil
 		case !isRST && !d.usedISN && d.goesOn(seg) && !c.fits(seg):
-			return t.openCandidate(c, i)
+			return s.openCandidate(c, i)
 		case !isRST && !d.fromSender(seg) && f == decode.ACK && seg.Len == 0:
 			d.challenged, d.challenge, d.challenger = true, seg.Ack, seg.Frame
 		}
@@ -236,11 +236,11 @@ func (t *Tracker) tryCandidates(c *Conn, seg *decode.Segment) *Conn {
 
 // openCandidate opens the incarnation that c's candidate i began, with its first
 // segment counted.
-func (t *Tracker) openCandidate(c *Conn, i int) *Conn {
+func (s *shard) openCandidate(c *Conn, i int) *Conn {
 	d := c.candidates[i]
 	c.candidates = append(c.candidates[:i], c.candidates[i+1:]...)
-	n := t.succeed(c, &d.seg, d.id)
-	t.count(n, &d.seg)
+	n := s.succeed(c, &d.seg, d.id)
+	s.count(n, &d.seg)
 	if d.copies == 1 {
 		return n
 	}
@@ -256,25 +256,28 @@ func (t *Tracker) openCandidate(c *Conn, i int) *Conn {
 
 // succeed opens the incarnation after c with its first segment, which is yet to
 // be counted.
-func (t *Tracker) succeed(c *Conn, seg *decode.Segment, id uint64) *Conn {
+func (s *shard) succeed(c *Conn, seg *decode.Segment, id uint64) *Conn {
 	if id == 0 {
-		t.lastID++
-		id = t.lastID
+		id = s.newID()
 	}
-	t.store.keep(c)
+	s.store.keep(c)
 	c.reused, c.succeeded = true, true
-	t.settle(c)
-	n := t.store.newConn(c.key, c.hash)
+	s.settle(c)
+	n := s.store.newConn(c.key, c.hash)
 	n.open(id, seg)
+	s.keeps(id, n.ref)
 	n.older = c
-	t.store.keep(n)
+	s.store.keep(n)
 	n.noteReuse(c, seg)
 	n.candidates, c.candidates = append(n.candidates, c.candidates...), c.candidates[:0]
-	t.store.table.Replace(c.hash, uint32(c.ref), uint32(n.ref))
+	for i := range n.candidates {
+		s.keeps(n.candidates[i].id, n.ref)
+	}
+	s.store.table.Replace(c.hash, uint32(c.ref), uint32(n.ref))
 	depth := 0
 	for o := n; o.older != nil; o = o.older {
 		if depth++; depth > maxOlder {
-			t.finish(o.older)
+			s.finish(o.older)
 			break
 		}
 	}
@@ -282,7 +285,7 @@ func (t *Tracker) succeed(c *Conn, seg *decode.Segment, id uint64) *Conn {
 }
 
 // wouldOpen reports whether a candidate opens where nothing more is heard of it.
-func (t *Tracker) wouldOpen(c *Conn, d *candidate) bool {
+func (s *shard) wouldOpen(c *Conn, d *candidate) bool {
 	if d.seg.Flags.Has(decode.ACK) || d.usedISN || d.stale {
 		return false
 	}
@@ -291,10 +294,10 @@ func (t *Tracker) wouldOpen(c *Conn, d *candidate) bool {
 }
 
 // openLeft opens what would open of c's candidates, and drops the others.
-func (t *Tracker) openLeft(c *Conn) {
+func (s *shard) openLeft(c *Conn) {
 	for len(c.candidates) > 0 {
-		if t.wouldOpen(c, &c.candidates[0]) {
-			c = t.openCandidate(c, 0)
+		if s.wouldOpen(c, &c.candidates[0]) {
+			c = s.openCandidate(c, 0)
 		} else {
 			c.candidates = append(c.candidates[:0], c.candidates[1:]...)
 		}

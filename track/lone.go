@@ -8,19 +8,132 @@ import (
 // A loneSYN is a connection of one plain SYN over IPv4: what a flood is made of.
 // It is kept as that segment, and counted anew when it is looked at.
 type loneSYN struct {
-	time              capture.Time
-	id                uint64
-	src, dst          uint32
-	seq, tsVal        uint32
-	frame, stream     uint32
-	frameHi           uint16
-	wire              uint16
-	sp, dp            uint16
-	wnd, ipID         uint16
-	mss, headers      uint16
-	opts              decode.Opts
-	scale, flags, ttl uint8
-	checksum          decode.Checksum
+	time           capture.Time
+	src, dst       uint32
+	seq, tsVal     uint32
+	frameLo, idLo  uint32
+	sp, dp         uint16
+	wnd, ipID, mss uint16
+	frameHi, idHi  uint8 // with the upper half: file << 2 | frame >> 32; the number, provisional in the uppermost bit
+	opts           decode.Opts
+	ttl, wire      uint8
+	scale          uint8 // and ECE and CWR << 4, and the checksum << 6
+}
+
+// isLone reports whether seg is a SYN that fits into a loneSYN.
+func isLone(seg *decode.Segment) bool {
+	file, frame := capture.SplitFrame(seg.Frame)
+	return seg.Flags&^(decode.ECE|decode.CWR) == decode.SYN && seg.Len == 0 && seg.Context == 0 && seg.Checksum != decode.ChecksumBad &&
+		!seg.NoWnd && !seg.Cut && !seg.Opts.Has(decode.OptSACK) && seg.HasIPID == (seg.IPID != 0) &&
+		file < 64 && frame < 1<<34 && seg.Wire < 1<<8
+}
+
+// addLone keeps a connection of the segment alone, if that is a plain SYN.
+func (s *shard) addLone(seg *decode.Segment, id uint64, hash uint32) bool {
+	src, ok := v4(&seg.Src)
+	dst, ok2 := v4(&seg.Dst)
+	n := id &^ provisional
+	if !ok || !ok2 || n >= 1<<39 || !isLone(seg) {
+		return false
+	}
+	st := &s.store
+	at := st.lones.New()
+	file, frame := capture.SplitFrame(seg.Frame)
+	*st.lones.At(at) = loneSYN{
+		time: seg.Time, src: src, dst: dst, seq: seg.Seq, tsVal: seg.TSVal, sp: seg.SrcPort, dp: seg.DstPort,
+		frameLo: uint32(frame), frameHi: uint8(file<<2) | uint8(frame>>32), idLo: uint32(n), idHi: uint8(n>>32) | uint8(id>>63)<<7,
+		wnd: seg.Wnd, ipID: seg.IPID, mss: seg.MSS, opts: seg.Opts, ttl: seg.TTL, wire: uint8(seg.Wire),
+		scale: seg.Scale | uint8(seg.Flags&(decode.ECE|decode.CWR))>>2 | uint8(seg.Checksum)<<6,
+	}
+	if s.zeek.on {
+		st.foreign.set(at, loneForeign{seg.Stream, seg.Headers})
+	}
+	s.keeps(id, loneRef|ref(at))
+	st.table.Insert(hash, uint32(loneRef|ref(at)))
+	return true
+}
+
+// id returns the number of the SYN's connection; 0 if the record is free.
+func (l *loneSYN) id() uint64 {
+	return uint64(l.idHi>>7)<<63 | uint64(l.idHi&127)<<32 | uint64(l.idLo)
+}
+
+func (l *loneSYN) setID(id uint64) { l.idLo, l.idHi = uint32(id), uint8(id>>32) }
+
+// key returns the key of the SYN's connection.
+func (l *loneSYN) key() shortKey {
+	if l.src > l.dst || l.src == l.dst && l.sp > l.dp {
+		return shortKey{l.dst, l.src, l.dp, l.sp, 0}
+	}
+	return shortKey{l.src, l.dst, l.sp, l.dp, 0}
+}
+
+// segment returns the SYN.
+func (l *loneSYN) segment() decode.Segment {
+	const ecn = decode.ECE | decode.CWR
+	return decode.Segment{
+		Time: l.time, Frame: capture.JoinFrame(int(l.frameHi>>2), uint64(l.frameHi&3)<<32|uint64(l.frameLo)), Wire: uint32(l.wire),
+		Src: v4Mapped(l.src), Dst: v4Mapped(l.dst), SrcPort: l.sp, DstPort: l.dp,
+		Seq: l.seq, Wnd: l.wnd, Flags: decode.SYN | decode.Flags(l.scale<<2)&ecn, Checksum: decode.Checksum(l.scale >> 6),
+		Opts: l.opts, MSS: l.mss, Scale: l.scale & 15, TSVal: l.tsVal, TTL: l.ttl, IPID: l.ipID, HasIPID: l.ipID != 0,
+	}
+}
+
+// A loneForeign is what only other programs' words for a lone SYN need. It is kept
+// if Config.History is set.
+type loneForeign struct {
+	stream  uint32
+	headers uint16
+}
+
+// loneForeigns holds those of lone SYNs, by their number.
+type loneForeigns []*[1 << 10]loneForeign
+
+func (l *loneForeigns) set(lone uint32, f loneForeign) {
+	n := uint32(len((*l)[0]))
+	for uint32(len(*l)) <= lone/n {
+		*l = append(*l, new([len((*l)[0])]loneForeign))
+	}
+	(*l)[lone/n][lone%n] = f
+}
+
+func (l loneForeigns) at(lone uint32) (f loneForeign) {
+	if n := uint32(len(l[0])); lone/n < uint32(len(l)) {
+		f = l[lone/n][lone%n]
+	}
+	return f
+}
+
+// lone returns the SYN that is kept at r, and its connection's number.
+func (s *store) lone(r ref) (uint64, decode.Segment) {
+	n := uint32(r &^ loneRef)
+	l := s.lones.At(n)
+	seg := l.segment()
+	f := s.foreign.at(n)
+	seg.Stream, seg.Headers = f.stream, f.headers
+	return l.id(), seg
+}
+
+// loadLone returns the connection of the SYN that is kept at r. It is valid until
+// another one is loaded, and changes to it are lost.
+func (s *store) loadLone(r ref) *Conn {
+	id, seg := s.lone(r)
+	k := makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, 0)
+	c := s.scratch
+	s.blank = record{short: s.lones.At(uint32(r &^ loneRef)).key()}
+	c.attach(&s.blank, r, &k, s.hash(&k))
+	c.replay(id, &seg)
+	return c
+}
+
+// replay makes c, which must be empty, the connection of a lone SYN.
+func (c *Conn) replay(id uint64, seg *decode.Segment) {
+	c.open(id, seg)
+	c.notes, c.order, c.now = 0, 0, seg.Time
+	snd, rcv := c.direction(seg)
+	c.tally(snd, rcv, seg)
+	c.segment(snd, rcv, seg)
+	snd.noteSYN(seg.Time)
 }
 
 // v4 returns the IPv4 address in a; false if it is none.
@@ -30,55 +143,4 @@ func v4(a *decode.Addr) (ip uint32, ok bool) {
 
 func v4Mapped(ip uint32) decode.Addr {
 	return decode.Addr{10: 0xff, 11: 0xff, 12: byte(ip >> 24), 13: byte(ip >> 16), 14: byte(ip >> 8), 15: byte(ip)}
-}
-
-// addLone keeps a connection of the segment alone, if that is a plain SYN.
-func (s *store) addLone(seg *decode.Segment, id uint64, hash uint32) bool {
-	src, ok := v4(&seg.Src)
-	dst, ok2 := v4(&seg.Dst)
-	if !ok || !ok2 || seg.Flags&^(decode.ECE|decode.CWR) != decode.SYN || seg.Len != 0 || seg.Context != 0 ||
-		seg.NoWnd || seg.Frame >= 1<<48 || seg.Wire >= 1<<16 || seg.Opts.Has(decode.OptSACK) || seg.HasIPID && seg.IPID == 0 {
-		return false
-	}
-	n := s.lones.New()
-	l := s.lones.At(n)
-	*l = loneSYN{
-		time: seg.Time, id: id, src: src, dst: dst, seq: seg.Seq, tsVal: seg.TSVal, stream: seg.Stream, ttl: seg.TTL,
-		frame: uint32(seg.Frame), frameHi: uint16(seg.Frame >> 32), wire: uint16(seg.Wire), sp: seg.SrcPort, dp: seg.DstPort,
-		wnd: seg.Wnd, mss: seg.MSS, headers: seg.Headers, opts: seg.Opts, scale: seg.Scale, flags: uint8(seg.Flags), checksum: seg.Checksum,
-	}
-	if seg.HasIPID {
-		l.ipID = seg.IPID
-	}
-	s.table.Insert(hash, uint32(loneRef|ref(n)))
-	return true
-}
-
-// key returns the key of the SYN's connection.
-func (s *loneSYN) key() shortKey {
-	if s.src > s.dst || s.src == s.dst && s.sp > s.dp {
-		return shortKey{s.dst, s.src, s.dp, s.sp, 0}
-	}
-	return shortKey{s.src, s.dst, s.sp, s.dp, 0}
-}
-
-// replay makes c, which must be empty, the connection of the SYN.
-func (s *loneSYN) replay(c *Conn) {
-	seg := s.segment()
-	c.open(s.id, &seg)
-	c.notes, c.order, c.now = 0, 0, seg.Time
-	snd, rcv := c.direction(&seg)
-	c.tally(snd, rcv, &seg)
-	c.segment(snd, rcv, &seg)
-	snd.noteSYN(seg.Time)
-}
-
-// segment returns the SYN.
-func (s *loneSYN) segment() decode.Segment {
-	return decode.Segment{
-		Time: s.time, Frame: uint64(s.frameHi)<<32 | uint64(s.frame), Wire: uint32(s.wire),
-		Src: v4Mapped(s.src), Dst: v4Mapped(s.dst), SrcPort: s.sp, DstPort: s.dp,
-		Headers: s.headers, Stream: s.stream, TTL: s.ttl, Seq: s.seq, Wnd: s.wnd, Flags: decode.Flags(s.flags), Checksum: s.checksum,
-		Opts: s.opts, MSS: s.mss, Scale: s.scale, TSVal: s.tsVal, IPID: s.ipID, HasIPID: s.ipID != 0,
-	}
 }

@@ -39,6 +39,9 @@ const (
 	numNotes            = iota
 )
 
+// NotesOfCapture are those that tell of the capture, and not of the connection.
+const NotesOfCapture = NoteBadChecksum | NoteOffload
+
 var noteNames = [numNotes]string{
 	"mirror duplicate", "bad checksum", "invalid flags", "retransmission", "out of order",
 	"keep-alive", "keep-alive ack", "zero window", "zero-window probe", "window update", "window full",

@@ -1,9 +1,6 @@
 package track
 
-import (
-	"tcplife/decode"
-	"tcplife/decode/capture"
-)
+import "tcplife/decode/capture"
 
 // A connection is kept in two parts. What every connection has is its record,
 // free of pointers, in an arena that the garbage collector never looks at. What
@@ -264,14 +261,6 @@ func (c *Conn) forgetMoments() {
 			keep(&e.finAt)
 		}
 	}
-}
-
-// A key names a pair of addresses and ports, the lower first, in one
-// encapsulation.
-type key struct {
-	a, b    decode.Addr
-	ap, bp  uint16
-	context uint32
 }
 
 // A shortKey is a key as a record has it: the IPv4 addresses, or if record.v6 is

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -25,7 +26,7 @@ func lastingOf(c *Conn) lasting {
 
 // TestSizes documents what a connection costs between segments.
 func TestSizes(t *testing.T) {
-	if n := unsafe.Sizeof(loneSYN{}); n > 64 {
+	if n := unsafe.Sizeof(loneSYN{}); n > 48 {
 		t.Errorf("an unanswered SYN takes %d octets", n)
 	}
 	if n := unsafe.Sizeof(record{}); n > 352 {
@@ -55,8 +56,8 @@ func TestLoneSYN(t *testing.T) {
 			tr.Done = func(c *Conn) { lives = append(lives, lastingOf(c)) }
 			s := seg
 			tr.Segment(&s)
-			if lone != (tr.store.lones.Len() == 1) {
-				t.Errorf("lone %v: %d lone SYNs", lone, tr.store.lones.Len())
+			if lone != (tr.only().store.lones.Len() == 1) {
+				t.Errorf("lone %v: %d lone SYNs", lone, tr.only().store.lones.Len())
 			}
 			if answered {
 				a := answer
@@ -75,7 +76,7 @@ func TestLoneSYN(t *testing.T) {
 func TestMarks(t *testing.T) {
 	for _, far := range []bool{false, true} {
 		tr := New(Config{})
-		c := tr.store.newConn(key{}, 1)
+		c := tr.only().store.newConn(key{}, 1)
 		c.Start, c.First = 1e18, 1<<40|7
 		want := map[int]stamp{}
 		for i := range stampEvents {
@@ -138,39 +139,102 @@ func TestLongestWay(t *testing.T) {
 	}
 }
 
-// TestAdd holds segments that are added to what they do when taken at once.
-func TestAdd(t *testing.T) {
-	run := func(add bool) (out []string) {
-		tr := New(Config{})
+// only returns the one shard of a tracker without workers.
+func (t *Tracker) only() *shard {
+	t.open()
+	return t.shards[0]
+}
+
+// TestWorkers holds what comes out, and its order, to being the same whether
+// segments are taken at once, in blocks, or by any number of workers.
+func TestWorkers(t *testing.T) {
+	run := func(workers int, now bool) (out []string) {
+		tr := New(Config{Workers: workers})
 		tr.Done = func(c *Conn) {
-			out = append(out, fmt.Sprint(c.ID, c.First, c.Last(), c.Client().State(), c.Server().State(), c.EndReason))
+			l := fmt.Sprint(c.ID, c.First, c.Last(), c.Start, c.End(), c.Client().Packets(), c.Server().Packets(), c.EndReason, c.Duplicates())
+			for _, e := range c.Ends() {
+				l += fmt.Sprint(e.Addr(), e.Port(), e.Transitions(), e.MayBe(c.End()))
+			}
+			out = append(out, l)
+		}
+		tr.Noted = func(frame uint64, n Notes) { out = append(out, fmt.Sprint("noted", frame, n)) }
+		each := func() {
+			tr.Each(func(c *Conn) { out = append(out, fmt.Sprint("each", c.ID, c.Client().State(), c.Server().State())) })
 		}
 		r := rand.New(rand.NewPCG(1, 2))
-		now := capture.Time(1)
-		for frame := uint64(1); frame < 5000; frame++ {
+		at := capture.Time(1)
+		for frame := uint64(1); frame < 20000; frame++ {
 			var b [fuzzOctets]byte
 			for i := range b {
 				b[i] = byte(r.Uint32())
 			}
 			seg, step := fuzzSegment(b[:])
-			now = now.Add(step)
-			seg.Time, seg.Frame, seg.Src[14], seg.Dst[14] = now, frame, b[6]&3, b[6]&3
-			switch tick := b[0] < 20; {
-			case tick && add:
-				tr.AddTick(now, frame)
-			case tick:
-				tr.Tick(now, frame)
-			case add:
-				tr.Add(&seg)
+			if b[8]&7 == 0 {
+				step = 61 * time.Second // lets TIME_WAIT end in the middle of a block
+			}
+			at = at.Add(step)
+			seg.Time, seg.Frame, seg.Src[14], seg.Dst[14] = at, frame, b[6]&7, b[6]&7
+			if b[4]&15 == 0 {
+				seg.Checksum = decode.ChecksumBad
+			}
+			if frame%512 == 0 && b[0] < 200 {
+				seg.Src, seg.Dst = v4Mapped(uint32(b[1])), v4Mapped(1<<30)
+				seg.Flags, seg.Len = decode.SYN, 0
+			}
+			icmp := decode.ICMPError{
+				Time: at, Frame: frame, Type: 3, Code: 1, Src: seg.Src, Dst: seg.Dst,
+				SrcPort: seg.SrcPort, DstPort: seg.DstPort, Seq: seg.Seq, Context: seg.Context,
+			}
+			switch {
+			case b[0] < 20:
+				tr.AddTick(at, frame)
+			case b[0] < 30:
+				tr.AddICMP(&icmp)
 			default:
-				tr.Segment(&seg)
+				slot := tr.Slot()
+				*slot = seg
+				tr.Add(slot)
+				if b[0] < 50 {
+					tr.Add(&seg) // a mirror duplicate
+				}
+			}
+			if now {
+				tr.Flush()
+			}
+			if frame == 7001 {
+				tr.Finish()
+			}
+			if frame == 11000 {
+				each()
 			}
 		}
+		each()
 		tr.Finish()
 		return out
 	}
-	now, later := run(false), run(true)
-	if len(now) < 20 || !reflect.DeepEqual(now, later) {
-		t.Errorf("%d connections at once, %d added", len(now), len(later))
+	want := run(1, false)
+	if len(want) < 3000 {
+		t.Fatalf("%d lines only", len(want))
+	}
+	for _, workers := range []int{0, 2, 3, 8, 100} {
+		if got := run(workers, false); !reflect.DeepEqual(got, want) {
+			for i := range want {
+				if i >= len(got) || got[i] != want[i] {
+					t.Errorf("%d workers: %d lines, line %d of %d is\n%s\nwant\n%s", workers, len(got), i, len(want), append(got, "")[min(i, len(got))], want[i])
+					break
+				}
+			}
+		}
+	}
+	// At once, connections end earlier: in another order.
+	got := run(1, true)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !reflect.DeepEqual(got, want) {
+		for i := range want {
+			if i >= len(got) || got[i] != want[i] {
+				t.Fatalf("at once: %d lines, line %d of %d is\n%s\nwant\n%s", len(got), i, len(want), append(got, "")[min(i, len(got))], want[i])
+			}
+		}
 	}
 }

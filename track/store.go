@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+	"unsafe"
 
 	"tcplife/decode"
 	"tcplife/track/flowtable"
@@ -30,6 +31,7 @@ type store struct {
 
 	scratch *Conn
 	blank   record // for a lone SYN that is looked at
+	foreign loneForeigns
 	hands   [3]int // where eviction goes on, of each kind
 }
 
@@ -43,7 +45,7 @@ const (
 )
 
 func newStore() store {
-	return store{seed: [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1}, scratch: newConn()}
+	return store{scratch: newConn()}
 }
 
 func newConn() *Conn {
@@ -169,23 +171,68 @@ func (s *store) unkeep(c *Conn) {
 	}
 }
 
-// drop forgets c. It does not look at the table.
+// drop forgets c, of which nothing is rare. It does not look at the table.
 func (s *store) drop(c *Conn) {
-	if c.ref&loneRef != 0 {
-		s.lones.Free(uint32(c.ref &^ loneRef))
+	s.forget(c)
+	if c != s.scratch {
 		c.recycle()
-		return
+		s.spare = append(s.spare, c)
 	}
-	r := c.ref
-	if c.v6 {
-		s.pairs.Free(c.short.a)
+}
+
+// reclaim takes back the Conns that were left to the caller.
+func (s *store) reclaim(l []ended) {
+	for i := range l {
+		if c := l[i].conn; c != nil && len(s.spare) < maxSpare {
+			c.recycle()
+			s.spare = append(s.spare, c)
+		}
+		l[i].conn = nil
 	}
+}
+
+// forget frees the places where c is kept, but for its own Conn.
+func (s *store) forget(c *Conn) {
 	if c.kept != 0 {
-		s.unkeep(c)
-	} else {
-		c.recycle()
+		s.conns[c.kept-1] = nil
+		s.free = append(s.free, c.kept-1)
+		c.kept = 0
 	}
-	s.records.Free(uint32(r))
+	switch {
+	case c.ref&loneRef != 0:
+		s.lones.Free(uint32(c.ref &^ loneRef))
+	default:
+		if c.v6 {
+			s.pairs.Free(c.short.a)
+		}
+		s.records.Free(uint32(c.ref))
+	}
+	c.record = nil
+}
+
+// touch loads the record at r into the cache.
+func (s *store) touch(r ref) uint32 {
+	if r&loneRef != 0 {
+		return s.lones.At(uint32(r &^ loneRef)).seq
+	}
+	return s.records.At(uint32(r)).touch()
+}
+
+// touch reads from each cache line of the record.
+func (r *record) touch() (sum uint32) {
+	const line, size = 64, unsafe.Sizeof(record{})
+	for at := uintptr(0); at < size; at += line {
+		sum += *(*uint32)(unsafe.Add(unsafe.Pointer(r), at))
+	}
+	return sum + *(*uint32)(unsafe.Add(unsafe.Pointer(r), size-4))
+}
+
+// A key names a pair of addresses and ports, the lower first, in one
+// encapsulation.
+type key struct {
+	a, b    decode.Addr
+	ap, bp  uint16
+	context uint32
 }
 
 func makeKey(src, dst *decode.Addr, sp, dp uint16, context uint32) key {
@@ -201,14 +248,19 @@ func makeKey(src, dst *decode.Addr, sp, dp uint16, context uint32) key {
 
 func be64(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
 
-// hash mixes the key with the store's seed: strangers choose the keys.
-func (s *store) hash(k *key) uint32 {
-	mix := func(a, b uint64) uint64 { hi, lo := bits.Mul64(a, b); return hi ^ lo }
-	h := mix(be64(k.a[:8])^s.seed[0], be64(k.a[8:])^s.seed[1])
-	h = mix(h^be64(k.b[:8]), be64(k.b[8:])^s.seed[0])
-	h = mix(h^uint64(k.ap)<<48^uint64(k.bp)<<32^uint64(k.context), s.seed[1])
-	return uint32(h ^ h>>32)
+func newSeed() [2]uint64 { return [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1} }
+
+// hash mixes the key with a seed: strangers choose the keys. The upper half chooses
+// the shard, the lower is for the shard's table.
+func hash(k *key, seed *[2]uint64) uint64 {
+	h := mix(be64(k.a[:8])^seed[0], be64(k.a[8:])^seed[1])
+	h = mix(h^be64(k.b[:8]), be64(k.b[8:])^seed[0])
+	return mix(h^uint64(k.ap)<<48^uint64(k.bp)<<32^uint64(k.context), seed[1])
 }
+
+func mix(a, b uint64) uint64 { hi, lo := bits.Mul64(a, b); return hi ^ lo }
+
+func (s *store) hash(k *key) uint32 { return uint32(hash(k, &s.seed)) }
 
 // find returns where the newest incarnation of k is kept; false if there is none.
 func (s *store) find(k *key, hash uint32) (ref, bool) {
@@ -248,7 +300,7 @@ const v4Prefix = 0xffff << 32
 func (s *store) all() []ref {
 	refs := make([]ref, 0, s.lones.Len()+s.records.Len())
 	for i := range s.lones.Cap() {
-		if s.lones.At(uint32(i)).id != 0 {
+		if s.lones.At(uint32(i)).id() != 0 {
 			refs = append(refs, loneRef|ref(i))
 		}
 	}
@@ -267,7 +319,7 @@ func (s *store) all() []ref {
 
 func (s *store) id(r ref) uint64 {
 	if r&loneRef != 0 {
-		return s.lones.At(uint32(r &^ loneRef)).id
+		return s.lones.At(uint32(r &^ loneRef)).id()
 	}
 	return s.records.At(uint32(r)).ID
 }

@@ -4,6 +4,8 @@
 package track
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"tcplife/decode"
@@ -17,6 +19,10 @@ type Config struct {
 	// it is reached, those that are idle for long are evicted: their records are
 	// closed as they are.
 	MaxBytes int
+	// Workers is how many goroutines connections are spread over, up to maxWorkers;
+	// 0 and 1 mean none but the caller's. What comes out, and in which order, does
+	// not depend on it, but for what is evicted.
+	Workers int
 	// History keeps what Zeek would tell of each connection, for Conn.Zeek.
 	History bool
 	// ZeekSplit splits connections where Zeek would: by its timers, by SYNs after a
@@ -29,425 +35,331 @@ const timeWaitLinux = 60 * time.Second
 
 // A Tracker follows every connection of one observation. It does no I/O and
 // reads no clock: time is the segments'.
+//
+// What is added is gathered in blocks (see block). With Workers, every block is
+// handed to all shards, of which each looks at the segments of its own
+// connections, while the caller reads on; what the shards have finished is put in
+// order, and handed to the functions below, when the caller comes back to the
+// block. So these functions run in the caller's goroutine, within Add, Flush, Each
+// and Finish.
 type Tracker struct {
 	// Done is called with each connection when its record is final. The
 	// connection is valid until Done returns.
 	Done func(*Conn)
-	// Observe, if set, is called after each segment with the connection that it
-	// was counted in, and what is noteworthy about it.
+	// Noted, if set, is called with the frame of each segment with one of
+	// NotesOfCapture.
+	Noted func(frame uint64, n Notes)
+	// Observe, if set before the first segment, is called after each segment with
+	// the connection that it was counted in, and what is noteworthy about it. Then
+	// there are no workers.
 	Observe func(*Conn, *decode.Segment, Notes)
-	// ObserveICMP, if set, is called after each ICMP error with the connection of
-	// which it quotes a segment.
+	// ObserveICMP, likewise, is called after each ICMP error with the connection
+	// of which it quotes a segment.
 	ObserveICMP func(*Conn, *decode.ICMPError)
 
-	timeWait time.Duration
-	limit    int
-	clock    capture.Time  // never goes back
-	skew     time.Duration // what steps back of the captured times lie behind it
-	behind   int           // frames in a row that were
-	frame    uint64        // the latest
-	lastID   uint64
-	store    store
-	over     queue // connections whose ends are both over
-	mirror   mirror
-	batch    batch
-	zeek     zeeks
+	config Config
+	seed   [2]uint64
+	clock  clock
+	frame  uint64 // the latest
+	mirror mirror
+	now    capture.Time // see Now
+	lastID uint64
+
+	shards  []*shard
+	running bool // the shards run in goroutines of their own
+	ring    []*block
+	filling int // the block of the ring that is being filled
+	flying  int // how many blocks before it are with the shards
+	blocks  uint64
+	raw     capture.Time        // of the latest frame, whatever the clock makes of it
+	ids     [][blockSize]uint64 // of the connections that the segments of the latest 2*len(ring) blocks began
+	order   []*ended
+	shown   *Conn
 }
 
 // New returns a Tracker.
 func New(cfg Config) *Tracker {
-	t := &Tracker{timeWait: cfg.TimeWait, limit: cfg.MaxBytes, store: newStore()}
-	if t.timeWait == 0 {
-		t.timeWait = timeWaitLinux
+	if cfg.TimeWait == 0 {
+		cfg.TimeWait = timeWaitLinux
 	}
-	t.zeek.on, t.zeek.splits = cfg.History || cfg.ZeekSplit, cfg.ZeekSplit
-	return t
+	return &Tracker{config: cfg, seed: newSeed(), shown: newConn()}
 }
 
-// Now returns the time by the capture's clock: that of the latest frame, as long
-// as times don't step back.
-func (t *Tracker) Now() capture.Time { return t.clock.Add(-t.skew) }
+// maxWorkers bounds the shards: beyond, the one goroutine that reads and decodes
+// can't keep them busy.
+const maxWorkers = 8
 
-// Frames that are captured on several devices come a little out of order; a clock
-// that was set back stays back. A step is more than stepBack, and is believed when
-// stepFrames frames in a row are that far behind: then the capture's clock goes on
-// from where it was.
-const (
-	stepBack   = time.Second
-	stepFrames = 64
-)
-
-// Tick moves the clock by a frame that is neither segment nor ICMP error. Every
-// captured frame must reach the tracker, by Segment, ICMP or Tick, in capture
-// order. The clock never goes back.
-func (t *Tracker) Tick(now capture.Time, frame uint64) {
-	t.frame = frame
-	if t.zeek.splits {
-		t.runOut(now)
+// start makes the shards, when it is known whether anybody observes.
+func (t *Tracker) start() {
+	n, blocks := min(t.config.Workers, maxWorkers), 8
+	if n < 2 || t.Observe != nil || t.ObserveICMP != nil || t.config.ZeekSplit {
+		n, blocks = 1, 1
 	}
-	now = now.Add(t.skew)
-	switch d := t.clock.Sub(now); {
-	case d <= stepBack:
-		t.behind = 0
-	case t.behind < stepFrames:
-		t.behind++
-	default:
-		t.behind = 0
-		t.skew += d
+	for i := range n {
+		t.shards = append(t.shards, newShard(t, i, n))
 	}
-	if now <= t.clock {
-		return
+	for range blocks {
+		t.ring = append(t.ring, &block{of: make([]share, n)})
 	}
-	t.clock = now
-	for !t.zeek.splits {
-		r, ok := t.over.front()
-		if !ok || now.Sub(t.store.records.At(uint32(r)).over) < t.timeWait {
-			return
-		}
-		c := t.load(r)
-		t.over.remove(c)
-		switch {
-		case !c.isOver:
-		case now.Sub(c.over) < t.timeWait:
-			t.over.push(c)
-		default:
-			t.expire(c)
-			t.finish(c)
-			continue
-		}
-		t.store.save(c)
-	}
+	t.ids = make([][blockSize]uint64, 2*blocks)
+	t.begin()
 }
+
+// Now returns the time by the capture's clock: that of the latest frame that was
+// taken, as long as times don't step back.
+func (t *Tracker) Now() capture.Time { return t.now }
 
 // Segment takes the next segment.
 func (t *Tracker) Segment(seg *decode.Segment) {
-	k := t.keyOf(seg)
-	t.take(seg, &k, t.store.hash(&k))
+	t.Add(seg)
+	t.Flush()
 }
 
-// keyOf returns the key of the connection that seg is of.
-func (t *Tracker) keyOf(seg *decode.Segment) key {
+// Tick moves the clock by a frame that is neither segment nor ICMP error. Every
+// captured frame must reach the tracker, in capture order.
+func (t *Tracker) Tick(now capture.Time, frame uint64) {
+	t.AddTick(now, frame)
+	t.Flush()
+}
+
+// ICMP takes an ICMP error that quotes a segment.
+func (t *Tracker) ICMP(e *decode.ICMPError) {
+	t.AddICMP(e)
+	t.Flush()
+}
+
+// Slot returns a place for the next segment. If it is added, it needs not be
+// copied.
+func (t *Tracker) Slot() *decode.Segment {
+	b := t.open()
+	return &b.items[b.n].seg
+}
+
+// Add takes a segment as Segment does, but later, at the latest when Flush is
+// called: it is for captures, where many are at hand.
+func (t *Tracker) Add(seg *decode.Segment) {
+	b := t.open()
+	it := &b.items[b.n]
+	if seg != &it.seg {
+		it.seg = *seg
+	}
+	t.tick(b, seg.Time, seg.Frame)
 	context := seg.Context
-	if t.zeek.splits {
+	if t.config.ZeekSplit {
 		context = 0
 	}
-	return makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, context)
+	it.key = makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, context)
+	it.mirrored = t.mirror.seen(&it.seg, &t.seed)
+	t.put(b, it, quotesNone)
 }
 
-func (t *Tracker) take(seg *decode.Segment, k *key, hash uint32) {
-	t.Tick(seg.Time, seg.Frame)
-	if t.zeek.splits {
-		t.takeSplit(seg, k, hash)
+// AddTick takes a clock tick as Tick does, in its place among what was added.
+func (t *Tracker) AddTick(now capture.Time, frame uint64) {
+	b := t.open()
+	t.tick(b, now, frame)
+	t.dispatchFull(b)
+}
+
+// AddICMP takes an ICMP error as ICMP does, in its place among what was added.
+func (t *Tracker) AddICMP(e *decode.ICMPError) {
+	b := t.open()
+	it := &b.items[b.n]
+	t.tick(b, e.Time, e.Frame)
+	it.key = makeKey(&e.Src, &e.Dst, e.SrcPort, e.DstPort, e.Context)
+	b.quotes = append(b.quotes, *e)
+	t.put(b, it, len(b.quotes)-1)
+}
+
+// open returns the block that is being filled, which has room.
+func (t *Tracker) open() *block {
+	if t.ring == nil {
+		t.start()
+	}
+	return t.ring[t.filling]
+}
+
+// tick moves the clock.
+func (t *Tracker) tick(b *block, at capture.Time, frame uint64) {
+	t.clock.tick(at)
+	t.frame, t.raw = frame, at
+	b.times[b.events], b.frames[b.events] = t.clock.now, frame
+	b.skews[b.events] = t.clock.skew
+	b.events++
+}
+
+// put hands it, the next item, to the shard of its key.
+func (t *Tracker) put(b *block, it *item, quote int) {
+	h := hash(&it.key, &t.seed)
+	it.hash, it.event, it.quote, it.opens, it.notes = uint32(h), b.events-1, quote, false, 0
+	of := &b.of[int(h>>32*uint64(len(b.of))>>32)]
+	of.items = append(of.items, uint16(b.n))
+	b.n++
+	t.dispatchFull(b)
+}
+
+func (t *Tracker) dispatchFull(b *block) {
+	if b.events == blockSize || t.config.ZeekSplit { // Zeek's timers go off at every packet
+		t.dispatch()
+	}
+}
+
+// dispatch hands the block that was filled to the shards, and opens the next one.
+func (t *Tracker) dispatch() {
+	b := t.ring[t.filling]
+	if len(t.shards) == 1 {
+		t.shards[0].run(b)
+		t.take(b)
+		t.begin()
 		return
 	}
-	r, found := t.store.find(k, hash)
-	mirrored := t.mirror.seen(seg)
-	if !found {
-		if mirrored {
-			return
+	if !t.running {
+		t.running = true
+		for _, s := range t.shards {
+			s.in = make(chan *block, len(t.ring))
+			go s.loop()
 		}
-		t.makeRoom()
-		t.lastID++
-		if t.Observe == nil && t.store.addLone(seg, t.lastID, hash) {
-			return
-		}
-		t.begin(seg, k, hash)
+	}
+	b.left.Add(len(t.shards))
+	for _, s := range t.shards {
+		s.in <- b
+	}
+	t.flying++
+	t.filling = (t.filling + 1) % len(t.ring)
+	if t.flying == len(t.ring) {
+		t.land()
+	}
+	t.begin()
+}
+
+// begin empties the block to be filled.
+func (t *Tracker) begin() {
+	b := t.ring[t.filling]
+	b.seq = t.blocks
+	t.blocks++
+	b.n, b.events, b.quotes, b.before = 0, 0, b.quotes[:0], t.clock.now
+	for i := range b.of {
+		b.of[i].items = b.of[i].items[:0]
+	}
+}
+
+// land waits for the oldest block that is with the shards, and takes it back.
+func (t *Tracker) land() {
+	b := t.ring[(t.filling-t.flying+len(t.ring))%len(t.ring)]
+	b.left.Wait()
+	t.flying--
+	t.take(b)
+}
+
+// Flush takes what was added.
+func (t *Tracker) Flush() {
+	if t.ring == nil {
 		return
 	}
-	c := t.grow(r, k, hash)
-	if mirrored {
-		add8(&c.duplicates, &c.moreDuplicates, 1)
-		t.zeek.note(c, seg)
-		t.observe(c, seg, NoteMirrored)
-		t.store.save(c)
-		return
+	if b := t.ring[t.filling]; b.events > 0 {
+		t.dispatch()
 	}
-	for o := c; o != nil; o = o.older {
-		t.expire(o)
-	}
-	to := t.route(c, seg)
-	if to != nil {
-		t.count(to, seg)
-	}
-	// What was looked at: the connection that was the newest, and the newest now.
-	if c.record != nil && c.key == *k {
-		t.store.save(c)
-	}
-	if to != nil && to != c && to.key == *k {
-		t.store.save(to)
+	for t.flying > 0 {
+		t.land()
 	}
 }
 
-// begin opens the connection with the last ID, the first of its key.
-func (t *Tracker) begin(seg *decode.Segment, k *key, hash uint32) {
-	c := t.store.newConn(*k, hash)
-	t.store.table.Insert(hash, uint32(c.ref))
-	c.open(t.lastID, seg)
-	t.count(c, seg)
-	t.store.save(c)
-}
-
-// grow returns the connection at r, which is about to get another segment: a lone
-// SYN becomes a connection with a record.
-func (t *Tracker) grow(r ref, k *key, hash uint32) *Conn {
-	if r&loneRef == 0 {
-		return t.store.load(r, k, hash)
-	}
-	n := uint32(r &^ loneRef)
-	lone := *t.store.lones.At(n)
-	t.store.lones.Free(n)
-	c := t.store.newConn(*k, hash)
-	t.store.table.Replace(hash, uint32(r), uint32(c.ref))
-	lone.replay(c)
-	if t.zeek.on {
-		seg := lone.segment()
-		t.zeek.note(c, &seg)
-	}
-	return c
-}
-
-// load returns the connection at r. If it has no Conn of its own, it is valid
-// until another one is loaded, and if it was changed it must be saved before that.
-func (t *Tracker) load(r ref) *Conn {
-	s := &t.store
-	if r&loneRef == 0 {
-		k := s.key(s.records.At(uint32(r)))
-		return s.load(r, &k, s.hash(&k))
-	}
-	lone := s.lones.At(uint32(r &^ loneRef))
-	seg := lone.segment()
-	k := makeKey(&seg.Src, &seg.Dst, seg.SrcPort, seg.DstPort, 0)
-	c := s.scratch
-	s.blank = record{short: lone.key()}
-	c.attach(&s.blank, r, &k, s.hash(&k))
-	lone.replay(c)
-	return c
-}
-
-// count lets seg count in c.
-func (t *Tracker) count(c *Conn, seg *decode.Segment) {
-	snd, rcv := c.direction(seg)
-	c.notes, c.order, c.now = 0, c.ends[0].packets+c.ends[1].packets, seg.Time
-	c.reused = false // it goes on, whatever was opened after it
-	c.tally(snd, rcv, seg)
-	c.segment(snd, rcv, seg)
-	if seg.Flags.Has(decode.SYN) {
-		snd.noteSYN(seg.Time)
-	}
-	t.zeek.note(c, seg)
-	t.settle(c)
-	t.observe(c, seg, c.notes)
-}
-
-func (t *Tracker) observe(c *Conn, seg *decode.Segment, n Notes) {
-	if t.Observe != nil {
-		t.Observe(c, seg, n)
-	}
-}
-
-// direction returns the sender and the receiver of seg.
-func (c *Conn) direction(seg *decode.Segment) (snd, rcv *End) {
-	if first := seg.SrcPort == c.key.ap && seg.Src == c.key.a; first != c.swapped {
-		return &c.ends[0], &c.ends[1]
-	}
-	return &c.ends[1], &c.ends[0]
-}
-
-// tally counts seg for its sender.
-func (c *Conn) tally(snd, rcv *End, seg *decode.Segment) {
-	snd.packets++
-	add32(&snd.bytes, &snd.carry.bytes, uint64(seg.Wire))
-	add32(&snd.payload, &snd.carry.payload, uint64(seg.Len))
-	c.notes |= c.examine(snd, rcv, seg)
-	if c.notes&NoteRetransmission != 0 {
-		add8(&snd.retransmits, &snd.carry.retransmits, 1)
-	}
-	if seg.Len > 0 && c.notes&NoteKeepAlive == 0 {
-		snd.noteData(seg.Time, seg.Frame)
-	}
-	f := seg.Flags
-	if f.Has(decode.SYN) {
-		add8(&snd.syns, &snd.carry.syns, 1)
-	}
-	if f.Has(decode.FIN) {
-		add8(&snd.fins, &snd.carry.fins, 1)
-		c.completeness |= SawFIN
-	}
-	if f.Has(decode.RST) {
-		add8(&snd.rsts, &snd.carry.rsts, 1)
-		c.completeness |= SawRST
-	}
-	switch {
-	case f.Has(decode.SYN | decode.ACK):
-		c.completeness |= SawSYNACK
-	case f.Has(decode.SYN):
-		c.completeness |= SawSYN
-	case f.Has(decode.ACK) && seg.Len == 0:
-		c.completeness |= SawACK
-	}
-	if seg.Len > 0 {
-		c.completeness |= SawData
-	}
-	c.collect(snd, rcv, seg)
-}
-
-// open makes c, which must be empty, a connection with its first segment, which is
-// yet to be counted.
-func (c *Conn) open(id uint64, seg *decode.Segment) {
-	c.ID, c.First, c.Start, c.stream = id, seg.Frame, seg.Time, seg.Stream
-	c.swapped = seg.SrcPort != c.key.ap || seg.Src != c.key.a
-	c.assignRoles(seg)
-}
-
-// assignRoles tells the client from the server by the first segment, and sets
-// what each is presumed to be in.
-func (c *Conn) assignRoles(seg *decode.Segment) {
-	snd, rcv := &c.ends[0], &c.ends[1]
-	switch f := seg.Flags; {
-	case f.Any(decode.SYN) && f.Any(decode.FIN|decode.RST), !f.Has(decode.SYN):
-		c.Midstream = true
-		c.client, c.RoleBasis = likelyClient(seg.SrcPort, seg.DstPort)
-	case f.Has(decode.ACK):
-		c.client, c.RoleBasis = 1, BySYNACK
-		snd.start(Listen)
-		rcv.start(Closed)
-	default:
-		c.client, c.RoleBasis = 0, BySYN
-		snd.start(Closed)
-		rcv.start(Listen)
-	}
-}
-
-func (e *End) start(s State) { e.state, e.initial = s, s }
-
-// likelyClient tells the client, 0 for the sender, from the ports alone. System
-// ports serve first, then those below the range that most systems take client
-// ports from (RFC 6335 §6; Linux: ip_local_port_range).
-func likelyClient(src, dst uint16) (uint8, RoleBasis) {
-	rank := func(p uint16) int {
-		switch {
-		case p < 1024:
-			return 0
-		case p < 32768:
-			return 1
-		}
-		return 2
-	}
-	switch s, d := rank(src), rank(dst); {
-	case s < d || s == d && s < 2 && src < dst:
-		return 1, ByPort
-	case s > d || s == d && s < 2 && src > dst:
-		return 0, ByPort
-	}
-	return 0, ByFirst
-}
-
-// settle keeps account of whether both ends are over.
-func (t *Tracker) settle(c *Conn) {
-	was := c.isOver
-	c.isOver = c.reused || c.ends[0].isOver() && c.ends[1].isOver()
-	if !c.isOver {
-		return
-	}
-	if !was {
-		c.over = t.clock
-	}
-	for i := range c.ends {
-		if e := &c.ends[i]; e.State() == TimeWait {
-			if e.timeWait() == c.now {
-				e.linger(t.clock) // by which it ends
+// take numbers the connections that a block's segments began, and hands over what
+// became final.
+func (t *Tracker) take(b *block) {
+	t.now = b.times[b.events-1].Add(-b.skews[b.events-1])
+	if len(t.shards) > 1 {
+		ids := &t.ids[b.seq%uint64(len(t.ids))]
+		for i := range b.items[:b.n] {
+			if b.items[i].opens {
+				t.lastID++
+				ids[i] = t.lastID
 			}
-			c.over = max(c.over, e.timeWait())
 		}
 	}
-	if !c.queued {
-		t.over.push(c)
+	noted := false
+	for i := range b.of {
+		noted = noted || b.of[i].noted
+		t.collect(b.of[i].ended)
 	}
-}
-
-// isOver reports whether the end holds no connection any more that a new one
-// would have to wait for.
-func (e *End) isOver() bool {
-	switch e.State() {
-	case Closed, TimeWait, Listen:
-		return true
-	}
-	return false
-}
-
-// expire ends TIME_WAIT by the clock.
-func (t *Tracker) expire(c *Conn) {
-	for i := range c.ends {
-		e := &c.ends[i]
-		if e.state == TimeWait && !e.cover.on && t.clock.Sub(e.timeWait()) >= t.timeWait {
-			e.take(timeout2MSL, cause{e.timeWait().Add(t.timeWait - t.skew), t.frame, Timer})
+	if noted && t.Noted != nil {
+		for i := range b.items[:b.n] {
+			if it := &b.items[i]; it.notes != 0 {
+				t.Noted(it.seg.Frame, it.notes)
+			}
 		}
 	}
+	t.handAll()
 }
 
-// finish closes the record of c and forgets it.
-func (t *Tracker) finish(c *Conn) {
-	t.openLeft(c)
-	c.EndReason = c.reason()
-	t.report(c)
+// collect adds connections that ended to those that are handed over next.
+func (t *Tracker) collect(l []ended) {
+	for i := range l {
+		l[i].record.ID = t.resolve(l[i].record.ID)
+		t.order = append(t.order, &l[i])
+	}
 }
 
-func (c *Conn) reason() EndReason {
-	_, reset := c.Reset()
-	switch {
-	case c.evicted:
-		return Evicted
-	case c.idle:
-		return Idle
-	case c.ends[0].isOver() && c.ends[1].isOver():
-	case c.reused:
-		return Reused
-	default:
-		return CaptureEnd
+// handAll hands over what was collected, in order of ID.
+func (t *Tracker) handAll() {
+	slices.SortFunc(t.order, func(a, b *ended) int { return cmp.Compare(a.record.ID, b.record.ID) })
+	for _, e := range t.order {
+		t.hand(e)
 	}
-	switch {
-	case reset:
-		return EndReset
-	case c.ends[0].last(timeout2MSL) >= 0 || c.ends[1].last(timeout2MSL) >= 0:
-		return TimeWaitOver
-	}
-	return EndClosed
+	t.order = t.order[:0]
 }
 
-func (t *Tracker) report(c *Conn) {
-	if t.Done != nil {
-		t.tell(c)
-		t.Done(c)
+// hand hands over a connection that ended.
+func (t *Tracker) hand(e *ended) {
+	if t.Done == nil {
+		return
 	}
-	t.zeek.free(c)
-	if c.queued {
-		t.over.remove(c)
+	c := t.shown
+	if e.conn != nil {
+		c = e.conn
 	}
-	switch {
-	case c.succeeded:
-		r, _ := t.store.find(&c.key, c.hash)
-		n := t.store.conn(r) // which it has, because of the older ones
-		for n.older != c {
-			n = n.older
-		}
-		n.older = c.older
-	case c.older != nil:
-		c.older.succeeded = false
-		t.store.table.Replace(c.hash, uint32(c.ref), uint32(c.older.ref))
-	default:
-		t.store.table.Remove(c.hash, uint32(c.ref))
+	c.attach(&e.record, noRef, &e.key, 0)
+	c.EndReason, c.told = e.reason, e.told
+	t.Done(c)
+}
+
+// resolve returns the number that a provisional one stands for.
+func (t *Tracker) resolve(id uint64) uint64 {
+	if id&provisional == 0 {
+		return id
 	}
-	t.store.drop(c)
+	seq, i := id&^provisional/blockSize, id%blockSize
+	return t.ids[seq%uint64(len(t.ids))][i]
 }
 
 // Each calls f with every connection whose record is still open, in order of ID,
 // as it is now. The connection is valid until f returns, and f must not change it.
 func (t *Tracker) Each(f func(*Conn)) {
-	for _, r := range t.store.all() {
-		c := t.load(r)
-		t.expire(c)
-		t.tell(c)
+	t.Flush()
+	var refs [maxWorkers][]ref
+	for i, s := range t.shards {
+		s.settleIDs()
+		s.clock, s.skew, s.frame, s.block = t.clock.now, t.clock.skew, t.frame, nil
+		refs[i] = s.store.all()
+	}
+	for {
+		least, of := uint64(0), -1
+		for i, s := range t.shards {
+			if len(refs[i]) > 0 {
+				if id := s.store.id(refs[i][0]); of < 0 || id < least {
+					least, of = id, i
+				}
+			}
+		}
+		if of < 0 {
+			return
+		}
+		s := t.shards[of]
+		c := s.load(refs[of][0])
+		refs[of] = refs[of][1:]
+		s.expire(c)
+		s.tell(c)
 		f(c)
+		c.told = nil
 	}
 }
 
@@ -455,26 +367,58 @@ func (t *Tracker) Each(f func(*Conn)) {
 // handed to Done, in order of ID. Another one may begin then, later in time.
 func (t *Tracker) Finish() {
 	t.Flush()
-	for i := 0; i < len(t.store.conns); i++ {
-		if c := t.store.conns[i]; c != nil {
-			t.conclude(c)
+	for _, s := range t.shards {
+		s.settleIDs()
+		s.clock, s.skew, s.frame, s.block = t.clock.now, t.clock.skew, t.frame, nil
+		if t.running {
+			close(s.in) // its goroutine ends
 		}
 	}
-	for _, r := range t.store.all() {
-		c := t.load(r)
-		t.expire(c)
-		t.finish(c)
+	t.now = t.clock.now.Add(-t.clock.skew)
+	t.running = false
+	for _, s := range t.shards {
+		s.concludeAll()
+		t.collect(s.ended)
 	}
-}
-
-// conclude decides what only more segments could have told: a segment that
-// waits counts unless a RST closed the connection; a SYN that may have begun a
-// new connection did, if it was repeated or its sender had no other.
-func (t *Tracker) conclude(c *Conn) {
-	t.expire(c)
-	if _, reset := c.Reset(); !reset {
-		c.releaseAll()
+	t.handAll()
+	if len(t.shards) == 1 {
+		s := t.shards[0]
+		s.finishAll(func(l []ended) {
+			for i := range l {
+				t.hand(&l[i])
+			}
+			s.store.reclaim(l)
+		})
+		return
 	}
-	t.openLeft(c)
-	t.settle(c)
+	// The shards go on at the same time, and what they hand over is merged.
+	heads := make([]<-chan []ended, 0, len(t.shards))
+	now := make([][]ended, len(t.shards))
+	for _, s := range t.shards {
+		heads = append(heads, s.finishing())
+	}
+	next := func(i int) {
+		if len(now[i]) > 0 {
+			now[i] = now[i][1:]
+		}
+		if len(now[i]) == 0 {
+			now[i] = <-heads[i]
+		}
+	}
+	for i := range heads {
+		next(i)
+	}
+	for {
+		of := -1
+		for i := range now {
+			if len(now[i]) > 0 && (of < 0 || now[i][0].record.ID < now[of][0].record.ID) {
+				of = i
+			}
+		}
+		if of < 0 {
+			return
+		}
+		t.hand(&now[of][0])
+		next(of)
+	}
 }

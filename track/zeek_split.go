@@ -44,13 +44,13 @@ func (s *zeeks) note(c *Conn, seg *decode.Segment) {
 }
 
 // look returns the zeekConn of c, which is not to be changed.
-func (t *Tracker) look(c *Conn) *zeekConn {
+func (s *shard) look(c *Conn) *zeekConn {
 	if c.zeek != 0 {
-		return t.zeek.conns.At(c.zeek - 1)
+		return s.zeek.conns.At(c.zeek - 1)
 	}
 	z := new(zeekConn)
-	lone := t.store.lones.At(uint32(c.ref &^ loneRef)).segment()
-	z.segment(&t.zeek, 0, &lone)
+	_, lone := s.store.lone(c.ref)
+	z.segment(&s.zeek, 0, &lone)
 	return z
 }
 
@@ -67,12 +67,12 @@ func (s *zeeks) free(c *Conn) {
 }
 
 // tell sets what c.Zeek returns.
-func (t *Tracker) tell(c *Conn) {
-	if !t.zeek.on {
+func (s *shard) tell(c *Conn) {
+	if !s.zeek.on {
 		return
 	}
-	z := t.look(c)
-	h := z.history(&t.zeek)
+	z := s.look(c)
+	h := z.history(&s.zeek)
 	c.told = &Zeek{
 		State: z.connState(h), History: h, Originator: c.Role(&c.ends[z.orig]), Duration: z.last.Sub(z.start),
 		Orig: z.tell(z.orig), Resp: z.tell(1 - z.orig), Missed: z.missed, context: z.context,
@@ -170,27 +170,27 @@ func (s *zeeks) push(t pendingTimer) {
 
 // runOut lets the timers go off that are due when a packet of that time is read, and
 // closes the records of connections that Zeek would write to its log then.
-func (t *Tracker) runOut(now capture.Time) {
-	s := &t.zeek
-	s.clock = max(s.clock, now)
-	for n := 0; n < zeekTimersAtOnce && s.timers.Len() > 0 && s.timers.all[0].due <= s.clock; n++ {
-		timer := heap.Pop(&s.timers).(pendingTimer)
-		r, ok := t.store.find(&timer.key, timer.hash)
+func (s *shard) runOut(now capture.Time) {
+	z := &s.zeek
+	z.clock = max(z.clock, now)
+	for n := 0; n < zeekTimersAtOnce && z.timers.Len() > 0 && z.timers.all[0].due <= z.clock; n++ {
+		timer := heap.Pop(&z.timers).(pendingTimer)
+		r, ok := s.store.find(&timer.key, timer.hash)
 		if !ok {
 			continue
 		}
-		c := t.load(r)
+		c := s.load(r)
 		if c.ID != timer.id {
 			continue
 		}
-		switch over, again := t.look(c).goesOff(timer.timer, s.clock); {
+		switch over, again := s.look(c).goesOff(timer.timer, z.clock); {
 		case over:
-			t.expire(c)
+			s.expire(c)
 			c.idle = true
-			t.finish(c)
+			s.finish(c)
 		case again != 0:
 			timer.due = again
-			s.push(timer)
+			z.push(timer)
 		}
 	}
 }
@@ -246,19 +246,18 @@ func (z *zeekConn) reused(seg *decode.Segment) bool {
 }
 
 // takeSplit takes a segment where Zeek's rules, and not ours, split connections.
-func (t *Tracker) takeSplit(seg *decode.Segment, k *key, hash uint32) {
-	if r, ok := t.store.find(k, hash); ok {
-		c := t.load(r)
-		t.expire(c)
-		if !t.look(c).reused(seg) {
-			t.count(c, seg)
-			t.store.save(c)
+func (s *shard) takeSplit(seg *decode.Segment, k *key, hash uint32) {
+	if r, ok := s.store.find(k, hash); ok {
+		c := s.load(r)
+		s.expire(c)
+		if !s.look(c).reused(seg) {
+			s.count(c, seg)
+			s.store.save(c)
 			return
 		}
 		c.reused = true
-		t.finish(c)
+		s.finish(c)
 	}
-	t.makeRoom()
-	t.lastID++
-	t.begin(seg, k, hash)
+	s.makeRoom()
+	s.begin(s.newID(), seg, k, hash)
 }

@@ -92,12 +92,12 @@ func TestZeekLone(t *testing.T) {
 			seg := decode.Segment{Flags: decode.SYN, Src: v4Mapped(0xc0000201), Dst: v4Mapped(0xc0000202), SrcPort: uint16(1024 + i), DstPort: 80, Frame: uint64(i + 1), Wnd: 1}
 			tr.Segment(&seg)
 		}
-		if n := tr.zeek.conns.Len(); n != 0 {
+		if n := tr.only().zeek.conns.Len(); n != 0 {
 			t.Errorf("History %v: %d records are kept for lone SYNs", history, n)
 		}
 		tr.Finish()
-		if told != 10 || tr.zeek.conns.Len() != 0 || tr.zeek.rares.Len() != 0 {
-			t.Errorf("History %v: %d told, %d and %d records left", history, told, tr.zeek.conns.Len(), tr.zeek.rares.Len())
+		if told != 10 || tr.only().zeek.conns.Len() != 0 || tr.only().zeek.rares.Len() != 0 {
+			t.Errorf("History %v: %d told, %d and %d records left", history, told, tr.only().zeek.conns.Len(), tr.only().zeek.rares.Len())
 		}
 	}
 }
@@ -120,7 +120,7 @@ func TestZeekLongHistory(t *testing.T) {
 	if want := "S" + strings.Repeat("R", zeekLetters-1+zeekLongest); got != want {
 		t.Errorf("%d letters, want %d", len(got), len(want))
 	}
-	if tr.zeek.rares.Len() != 0 {
-		t.Errorf("%d records left", tr.zeek.rares.Len())
+	if tr.only().zeek.rares.Len() != 0 {
+		t.Errorf("%d records left", tr.only().zeek.rares.Len())
 	}
 }

@@ -178,16 +178,17 @@ func (a *analysis) observation(files []string, first int) {
 		a.summary.Connection(&conn)
 		a.writeErr = a.sink.Connection(&conn)
 	}
-	t.Observe = func(c *track.Conn, seg *decode.Segment, n track.Notes) {
+	t.Noted = func(frame uint64, n track.Notes) {
+		in := &inputs[fileOf(frame)-first]
 		if n&track.NoteBadChecksum != 0 {
-			inputs[fileOf(seg.Frame)-first].BadLeftOut++
+			in.BadLeftOut++
 		}
 		if n&track.NoteOffload != 0 {
-			inputs[fileOf(seg.Frame)-first].Offloaded++
+			in.Offloaded++
 		}
-		if a.observe != nil {
-			a.observe(base+c.ID, c, seg, n)
-		}
+	}
+	if a.observe != nil {
+		t.Observe = func(c *track.Conn, seg *decode.Segment, n track.Notes) { a.observe(base+c.ID, c, seg, n) }
 	}
 	if a.icmp != nil {
 		t.ObserveICMP = func(c *track.Conn, e *decode.ICMPError) { a.icmp(base+c.ID, c, e) }
@@ -317,7 +318,6 @@ func (a *analysis) ended(name string, in *input, info capture.Info, err error) {
 // packets feeds the tracker with what the source yields.
 func (a *analysis) packets(m source, inputs []input, first int, d *decode.Decoder, t *track.Tracker, finish func()) {
 	var pkt capture.Packet
-	var seg decode.Segment
 	for begun := false; !a.over() && m.Next(&pkt) == nil; begun = true {
 		if !begun {
 			a.filter.begin(pkt.Time)
@@ -336,21 +336,21 @@ func (a *analysis) packets(m source, inputs []input, first int, d *decode.Decode
 			t.AddTick(a.filter.clock(pkt.Time), pkt.Frame)
 			continue
 		}
-		res := d.Decode(&pkt, &seg)
+		seg := t.Slot()
+		res := d.Decode(&pkt, seg)
 		if a.config.ZeekSplit && res.Remark == decode.RemarkSliced {
 			res = decode.Result{Skip: decode.SkipMalformed} // to Zeek
 		}
-		in.decoded(&res, &seg)
+		in.decoded(&res, seg)
 		switch res.Kind {
 		case decode.AsSegment:
-			in.number(&seg)
-			t.Add(&seg)
+			in.number(seg)
+			t.Add(seg)
 		case decode.AsICMP:
 			if in.streams != nil {
 				in.streams.ICMP(&d.ICMP)
 			}
-			t.Flush() // what it quotes may be among what was added
-			t.ICMP(&d.ICMP)
+			t.AddICMP(&d.ICMP)
 		default:
 			in.skipped[res.Skip]++
 			t.AddTick(pkt.Time, pkt.Frame)

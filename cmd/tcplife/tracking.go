@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type trackFlags struct {
 	timeWait   time.Duration // 0: the stack's
 	memory     size
 	zeekCompat bool
+	workers    int
 }
 
 // defaultMemory is enough for about ten million connections at a time.
@@ -33,6 +35,8 @@ func (f *trackFlags) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.timeWait, "time-wait", 0, "how long TIME_WAIT lasts, if not as the --stack has it: "+timeWaits())
 	complete(cmd, "stack", anomaly.StackNames())
 	cmd.Flags().Var(&f.memory, "memory-limit", "how much memory connections may take: 512M, 4G; beyond, the longest idle are evicted")
+	cmd.Flags().IntVar(&f.workers, "workers", runtime.GOMAXPROCS(0), "over how many threads connections are spread, 1 to 8; the report is the same for any")
+	cmd.Flags().Lookup("workers").DefValue = "one for each core"
 	cmd.Flags().BoolVar(&f.zeekCompat, "zeek-compat", false, "split connections where Zeek does, by its timers too, to compare row by row")
 }
 
@@ -53,7 +57,10 @@ func (f *trackFlags) config(cmd *cobra.Command) (track.Config, error) {
 	case f.timeWait > maxTimeWait:
 		return track.Config{}, fmt.Errorf("--time-wait %v: longer than %v", f.timeWait, maxTimeWait)
 	}
-	return track.Config{TimeWait: f.timeWait, MaxBytes: int(f.memory), ZeekSplit: f.zeekCompat}, nil
+	if f.workers < 1 {
+		return track.Config{}, fmt.Errorf("--workers %d: want at least 1", f.workers)
+	}
+	return track.Config{TimeWait: f.timeWait, MaxBytes: int(f.memory), Workers: f.workers, ZeekSplit: f.zeekCompat}, nil
 }
 
 // timeWaits tells how long TIME_WAIT lasts on each stack.
