@@ -350,11 +350,8 @@ func (w *watching) begin(t *track.Tracker, in *input, base uint64) source {
 	w.t, w.in, w.base, w.due = t, in, base, now().Add(workEvery)
 	w.linkTypes = make(map[uint32]bool)
 	w.a.begun = true // what goes on is told before there is a packet
-	observe, done := t.Observe, t.Done
-	t.Observe = func(c *track.Conn, seg *decode.Segment, n track.Notes) {
-		observe(c, seg, n)
-		w.teller.moved(base+c.ID, c)
-	}
+	done := t.Done
+	t.Observe = func(c *track.Conn, _ *decode.Segment, _ track.Notes) { w.teller.moved(base+c.ID, c) }
 	t.ObserveICMP = func(c *track.Conn, _ *decode.ICMPError) { w.teller.moved(base+c.ID, c) }
 	t.Done = func(c *track.Conn) {
 		w.teller.moved(base+c.ID, c)
