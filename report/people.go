@@ -61,6 +61,15 @@ func octets(n uint64) string {
 	return strconv.FormatUint(n, 10)
 }
 
+// Octets returns n in at most five columns: "999", "1.2k", "45M".
+func Octets(n uint64) string { return octets(n) }
+
+// Digits returns n with its digits in groups: "1,234".
+func Digits(n uint64) string { return digits(n) }
+
+// Elide shortens s to n columns by leaving out its middle.
+func Elide(s string, n int) string { return elide(s, n) }
+
 // count returns n with its noun, and digits in groups: "1,234 packets".
 func count(n uint64, noun string) string { return anomaly.Counted(n, noun) }
 

@@ -18,7 +18,7 @@ type teller struct {
 	sink        report.Sink
 	transitions report.TransitionSink // nil: they are not told
 	findings    bool
-	count       func(*anomaly.Finding) // nil: nobody counts what is found
+	heard       []func(*anomaly.Finding) // who else wants to know of each finding, once
 	inputs      *report.Inputs
 	err         error // the sink's
 
@@ -152,8 +152,8 @@ func (t *teller) aboutMany(findings []anomaly.Finding) {
 // final takes a finding about many connections that the report has, whether it was
 // told before or not: it may have grown since.
 func (t *teller) final(f *anomaly.Finding) {
-	if t.isNew(f) && t.count != nil {
-		t.count(f)
+	if t.isNew(f) {
+		t.hear(f)
 	}
 }
 
@@ -171,14 +171,18 @@ func (t *teller) isNew(f *anomaly.Finding) bool {
 }
 
 // judges reports whether anybody wants to know of findings.
-func (t *teller) judges() bool { return t.findings || t.count != nil }
+func (t *teller) judges() bool { return t.findings || len(t.heard) > 0 }
 
 func (t *teller) finding(f *anomaly.Finding) {
-	if t.count != nil {
-		t.count(f)
-	}
+	t.hear(f)
 	if t.findings && t.err == nil {
 		t.err = t.sink.Finding(&report.Finding{Finding: *f, Inputs: t.inputs, Capture: t.inputs.Name(0)})
+	}
+}
+
+func (t *teller) hear(f *anomaly.Finding) {
+	for _, hear := range t.heard {
+		hear(f)
 	}
 }
 

@@ -30,9 +30,11 @@ const liveLong = `live captures packets from network interfaces and tells the li
 connection while it lasts, as tcplife FILE does of what was captured before. It goes
 on until it is interrupted, and then writes what is still open and the totals.
 
-With --format jsonl, the default, it is a stream of lines: each transition of an end
-as it happens, each finding once, and the record of each connection when that is
-final; --events chooses among them. The other formats are written at the end.
+On a terminal it is a screen of the connections, their states and what is wrong; ?
+tells the keys. Elsewhere, and with --format jsonl, it is a stream of lines: each
+transition of an end as it happens, each finding once, and the record of each
+connection when that is final; --events chooses among them. The other formats are
+written at the end.
 
 What nobody sends is told on time, too: a socket that is stuck on a silent link is
 found by the clock.
@@ -51,7 +53,8 @@ writes the socket tables of all hosts, as ss -tan prints them, to --snapshot.
 
 Exit status: 0 ended as asked; 2 wrong usage, no right to capture, or trouble.`
 
-const liveExample = `  tcplife live -i eth0                   a line for all that happens
+const liveExample = `  tcplife live -i eth0                   the screen
+  tcplife live -i eth0 | jq .            a line for all that happens
   tcplife live -i eth0 --events findings port 443
   tcplife live -f table --for 10s        what happens in ten seconds
   tcplife live -f ss --for 5s            who is connected to whom
@@ -91,7 +94,7 @@ func newLive() *cobra.Command {
 	fs.SortFlags = false
 	fs.StringSliceVarP(&f.interfaces, "interface", "i", []string{live.Any}, "capture from this `INTERFACE`; tcplife interfaces lists them")
 	fs.Lookup("interface").DefValue = live.Any // pflag would show it as [any]
-	fs.StringVarP(&f.format, "format", "f", "jsonl", oneOf("format of the report", liveFormats()))
+	fs.StringVarP(&f.format, "format", "f", "", oneOf("format of the report", liveFormats())+" (default screen on a terminal, else jsonl)")
 	fs.StringVarP(&f.output, "output", "o", "", "write the report to `FILE` instead of standard output")
 	fs.StringSliceVar(&f.events, "events", eventKinds, "which `EVENTS` jsonl has: "+strings.Join(eventKinds, ","))
 	fs.Lookup("events").DefValue = "[]" // which pflag does not show
@@ -151,8 +154,11 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	config.History = report.Foreign(f.format)
 	stderr := cmd.ErrOrStderr()
+	if err := f.chooseFormat(cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	config.History = report.Foreign(f.format)
 	a := &analysis{config: config, checker: anomaly.NewChecker(anomaly.All, rules)}
 	a.tell(stderr, f.quiet)
 	expr := strings.Join(args, " ")
@@ -192,7 +198,11 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if report.Binary(f.format) {
 		return fmt.Errorf("--format %s is for files: --write keeps the packets in one", f.format)
 	}
-	sink, err := report.New(f.format, out, report.Options{
+	format := f.format
+	if format == screenFormat {
+		format = "summary" // when it is over
+	}
+	sink, err := report.New(format, out, report.Options{
 		Color: color, Width: terminalWidth(screen), Limit: f.limit, Verbose: f.verbose,
 	})
 	if err != nil {
@@ -214,7 +224,7 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 		events.connections, events.findings = slices.Contains(f.events, "connections"), w.teller.findings
 	}
 	if srv != nil {
-		w.teller.count = srv.Finding
+		w.teller.heard = append(w.teller.heard, srv.Finding)
 	}
 	a.sink = events
 	if f.keep.name != "" {
@@ -223,7 +233,14 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	defer w.heed(f.lasts)()
 	a.live = w.begin
 	a.endless = f.keep.name == "" || f.keep.rotates()
-	a.run([]string{name})
+	watch := func() { a.run([]string{name}) }
+	if f.format == screenFormat {
+		if err := w.onScreen(watch); err != nil {
+			return err
+		}
+	} else {
+		watch()
+	}
 	if err := a.close(); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
@@ -233,8 +250,11 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	return nil
 }
 
-// liveFormats are the formats that can be written while packets come.
-func liveFormats() []string { return slices.DeleteFunc(report.Formats(), report.Binary) }
+// liveFormats are the formats that can be written while packets come, and the
+// screen.
+func liveFormats() []string {
+	return append([]string{screenFormat}, slices.DeleteFunc(report.Formats(), report.Binary)...)
+}
 
 func interfaceCompletions() []string {
 	list, _ := live.Interfaces() // none, if there is an error
@@ -243,6 +263,20 @@ func interfaceCompletions() []string {
 		names = append(names, i.Name+"\t"+strings.Join(append([]string{i.Description}, i.Addrs...), " "))
 	}
 	return names
+}
+
+// chooseFormat makes the format that of the default, if none was asked for.
+func (f *liveFlags) chooseFormat(out io.Writer) error {
+	terminal := isTerminal(out) && isTerminal(os.Stdin) && f.output == ""
+	switch {
+	case f.format == "" && terminal:
+		f.format = screenFormat
+	case f.format == "":
+		f.format = "jsonl"
+	case f.format == screenFormat && !terminal:
+		return errors.New("--format screen wants a terminal for input and output; jsonl is for programs and files")
+	}
+	return nil
 }
 
 func isInterface(name string) bool {
@@ -292,6 +326,7 @@ type watching struct {
 	teller   *teller
 	survey   *anomaly.Checker // of connections that are still open
 	server   *server          // nil: there are no metrics
+	screen   *onScreen        // nil: there is none
 	snapshot string
 	stderr   io.Writer
 
@@ -438,6 +473,9 @@ func (w *watching) work() {
 	}
 	if w.server != nil {
 		w.publish()
+	}
+	if w.screen != nil {
+		w.show()
 	}
 	if w.asked.CompareAndSwap(true, false) {
 		if err := w.writeSnapshot(); err != nil {

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -590,4 +591,80 @@ func TestLiveMetrics(t *testing.T) {
 		t.Errorf("/healthz: %s", got)
 	}
 	tcplife.end(os.Interrupt)
+}
+
+// TestLiveScreen: the screen appears on a terminal, and whatever ends it, the
+// terminal is as it was and the totals are there.
+func TestLiveScreen(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(terminal io.Writer, p *os.Process)
+	}{
+		{"q", func(terminal io.Writer, _ *os.Process) { io.WriteString(terminal, "q") }},
+		{"ctrl-c", func(terminal io.Writer, _ *os.Process) { io.WriteString(terminal, "\x03") }},
+		{"SIGTERM", func(_ io.Writer, p *os.Process) { p.Signal(syscall.SIGTERM) }},
+		{"SIGINT", func(_ io.Writer, p *os.Process) { p.Signal(syscall.SIGINT) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			network(t, nil)
+			master, slave := openTerminal(t, 80)
+			before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var mu sync.Mutex
+			var screen bytes.Buffer
+			go func() {
+				b := make([]byte, 4096)
+				for {
+					n, err := master.Read(b)
+					mu.Lock()
+					screen.Write(b[:n])
+					mu.Unlock()
+					if err != nil {
+						return
+					}
+				}
+			}()
+			seen := func(pattern string) {
+				t.Helper()
+				re := regexp.MustCompile(pattern)
+				for range 200 {
+					mu.Lock()
+					ok := re.Match(screen.Bytes())
+					mu.Unlock()
+					if ok {
+						return
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+				t.Fatalf("no %s in %q", pattern, screen.String())
+			}
+			dir := t.TempDir()
+			begin(t, dir, "tcplife", "rules").cmd.Wait() // for the name
+			cmd := exec.Command(filepath.Join(dir, "tcplife"), "live", "-i", "lo")
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+			cmd.Env = append(os.Environ(), "TERM=xterm-256color")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+			seen(`choose`)
+			during, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+			if err != nil || during.Lflag == before.Lflag {
+				t.Errorf("the terminal is not taken over: %v", err)
+			}
+			newWeb(t).get("/leak").(*net.TCPConn).CloseWrite()
+			seen(`FIN_WAIT_2  CLOSE_WAIT`)
+			tt.end(master, cmd.Process)
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+			after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+			if err != nil || *after != *before {
+				t.Errorf("the terminal is not as it was: %v\n%+v\n%+v", err, before, after)
+			}
+			seen(`(?s)\x1b\[\?1049l.*1 connection: 1 half-closed`)
+		})
+	}
 }
