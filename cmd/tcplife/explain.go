@@ -1,20 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"net/netip"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"tcplife/decode"
-	"tcplife/decode/capture"
-	"tcplife/internal/script"
 	"tcplife/report"
 	"tcplife/report/anomaly"
-	"tcplife/track"
+	"tcplife/report/ladder"
 )
 
 const explainLong = `explain prints one connection as a ladder: a line per segment, with the client and
@@ -92,15 +86,15 @@ func newExplain() *cobra.Command {
 // explain prints the connection of that id, counted as the main command counts, with
 // an analysis that is set up but for where its results go.
 func explain(cmd *cobra.Command, args []string, id uint64, pcap string, a *analysis, color bool) error {
-	l := &ladder{want: id, out: bufio.NewWriter(cmd.OutOrStdout()), color: color}
-	a.sink, a.observe, a.icmp = l, l.observe, l.icmp
-	a.enough = func() bool { return l.found || l.err != nil }
+	l := ladder.New(cmd.OutOrStdout(), id, color)
+	a.sink, a.observe, a.icmp = l, l.Observe, l.ICMP
+	a.enough = func() bool { return l.Found || l.Err() != nil }
 	a.tell(cmd.ErrOrStderr(), true)
 	files := a.expand(args)
 	if len(files) == 0 {
 		return errTold
 	}
-	l.inputs = report.NewInputs(files)
+	l.Inputs = report.NewInputs(files)
 	var extract *extract
 	if pcap != "" {
 		var err error
@@ -110,15 +104,15 @@ func explain(cmd *cobra.Command, args []string, id uint64, pcap string, a *analy
 		a.observe, a.icmp = extract.observing(a.observe, a.icmp)
 	}
 	a.run(files)
-	if extract != nil && l.found && l.err == nil {
+	if extract != nil && l.Found && l.Err() == nil {
 		if err := extract.write(a, files); err != nil {
 			return err
 		}
 	}
-	if l.err != nil {
-		return fmt.Errorf("writing the report: %w", l.err)
+	if err := l.Err(); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
 	}
-	if !l.found {
+	if !l.Found {
 		if a.failed {
 			return errTold
 		}
@@ -128,323 +122,4 @@ func explain(cmd *cobra.Command, args []string, id uint64, pcap string, a *analy
 		return errTold
 	}
 	return nil
-}
-
-// maxStepsHeld is how many lines are held so that their columns are straight: more
-// than are looked at together.
-const maxStepsHeld = 1000
-
-// A ladder is the Sink that prints one connection's segments.
-type ladder struct {
-	want   uint64
-	found  bool
-	inputs *report.Inputs
-	out    *bufio.Writer
-	color  bool
-	err    error // out's
-
-	script    script.Script // of the lines that are held; the head, until it is printed
-	begun     bool          // a line was added
-	timeWidth int           // columns so far
-	whatWidth int           // likewise
-	base      [2]origin
-	last      capture.Time
-	taken     int            // withdrawals told
-	states    [2]track.State // of client and server in the last line
-}
-
-// origin is what an end's relative numbers count from.
-type origin struct {
-	seq   uint32
-	at    int64 // the last relative number told: the next one is near it
-	known bool
-}
-
-// observe takes a segment of the wanted connection.
-func (l *ladder) observe(id uint64, c *track.Conn, seg *decode.Segment, notes track.Notes) {
-	if id != l.want {
-		return
-	}
-	srv := c.Server()
-	from := track.Client
-	if seg.Src == srv.Addr() && seg.SrcPort == srv.Port() {
-		from = track.Server
-	}
-	l.base[from].learn(c.Ends()[from], seg.Seq)
-	if seg.Flags.Has(decode.ACK) {
-		l.base[1-from].learn(c.Ends()[1-from], seg.Ack)
-	}
-	taken := c.Withdrawals()
-	if len(taken) > l.taken {
-		notes &^= track.NoteWithdrawn // told in full
-	}
-	say := notes.List()
-	for _, w := range taken[min(l.taken, len(taken)):] {
-		say = append(say, fmt.Sprintf("withdraws %v of frame %s", w.To, l.inputs.Frame(w.Frame)))
-	}
-	l.taken = len(taken)
-	if seg.Flags.Has(decode.SYN) {
-		say = append(say, synOptions(seg)...)
-	}
-	if seg.Opts.Has(decode.OptSACK) {
-		edge := l.base[1-from]
-		say = append(say, fmt.Sprintf("SACK to %d", edge.relative(seg.SACKEdge)))
-	}
-	l.step(c, seg.Time, script.Step{
-		FromB: from == track.Server,
-		What:  segmentText(seg, &l.base[from], &l.base[1-from]),
-		Note:  strings.TrimSuffix(fmt.Sprintf("%s %s", l.inputs.Frame(seg.Frame), strings.Join(say, ", ")), " "),
-	})
-}
-
-// icmp takes an ICMP error that quotes a segment of the wanted connection.
-func (l *ladder) icmp(id uint64, c *track.Conn, e *decode.ICMPError) {
-	if id != l.want {
-		return
-	}
-	ends := c.Ends()
-	to := track.Client // who sent what is quoted
-	if e.Src == ends[track.Server].Addr() && e.SrcPort == ends[track.Server].Port() {
-		to = track.Server
-	}
-	l.base[to].learn(ends[to], e.Seq)
-	what := fmt.Sprintf("icmp %s quoting %d", decode.ICMPName(e.V6, e.Type, e.Code), l.base[to].relative(e.Seq))
-	if e.From != ends[1-to].Addr() {
-		what += " from " + e.From.IP().String()
-	}
-	effect := "changes no state"
-	if was := l.states[to]; was != ends[to].State() {
-		effect = fmt.Sprintf("ends the %v's %v", to, was)
-	}
-	l.step(c, e.Time, script.Step{
-		FromB: to == track.Client,
-		What:  what,
-		Note:  l.inputs.Frame(e.Frame) + " " + effect,
-	})
-}
-
-// learn sets the origin at the first number of the end that is seen. Without its
-// SYN the numbers begin at 1, as they would after a SYN.
-func (o *origin) learn(e *track.End, seq uint32) {
-	if o.known {
-		return
-	}
-	o.known = true
-	if isn, ok := e.ISN(); ok {
-		o.seq = isn
-		return
-	}
-	o.seq = seq - 1
-}
-
-// step adds a line, with the states that the connection is in now. Its time is
-// told as the time since the line before.
-func (l *ladder) step(c *track.Conn, at capture.Time, st script.Step) {
-	l.states = [2]track.State{c.Client().State(), c.Server().State()}
-	st.A, st.B = l.states[track.Client].String(), l.states[track.Server].String()
-	if !l.begun {
-		l.begun = true
-		l.head(c)
-		st.Time = "0"
-	} else {
-		st.Time = sinceText(at.Sub(l.last).Nanoseconds())
-	}
-	l.last = at
-	l.script.Steps = append(l.script.Steps, st)
-	if len(l.script.Steps) == maxStepsHeld {
-		l.flush()
-	}
-}
-
-// head sets what stands above the first line.
-func (l *ladder) head(c *track.Conn) {
-	cli, srv := c.Client(), c.Server()
-	l.script.A = netip.AddrPortFrom(cli.Addr().IP(), cli.Port())
-	l.script.B = netip.AddrPortFrom(srv.Addr().IP(), srv.Port())
-	l.script.Comment = []string{
-		fmt.Sprintf(" %s, connection %d: %s", report.Printable(l.inputs.Name(c.First)), l.want, c.Start.UTC().Format("2006-01-02 15:04:05.000000 UTC")),
-		" A is the client, by " + map[track.RoleBasis]string{
-			track.BySYN: "its SYN", track.BySYNACK: "the SYN,ACK sent to it",
-			track.ByPort: "the port numbers", track.ByFirst: "being seen first",
-		}[c.RoleBasis],
-	}
-}
-
-// sinceText returns ns as the notation has time: "+1.5", "-.001". Nanoseconds are
-// rounded to microseconds.
-func sinceText(ns int64) string {
-	sign := "+"
-	if ns < 0 {
-		sign, ns = "-", -ns
-	}
-	us := (ns + 500) / 1000
-	if us == 0 {
-		return sign + ".000"
-	}
-	s := fmt.Sprintf("%d.%06d", us/1e6, us%1e6)
-	return sign + strings.TrimPrefix(strings.TrimSuffix(strings.TrimRight(s, "0"), "."), "0")
-}
-
-// Connection takes the finished connection, if it is the wanted one.
-func (l *ladder) Connection(c *report.Connection) error {
-	if c.ID != l.want {
-		return nil
-	}
-	l.found = true
-	step := script.Step{What: script.EndOfCapture}
-	at, expired := c.Now, false
-	for _, e := range c.Ends() {
-		if t := e.Transitions(); len(t) > 0 && t[len(t)-1].Basis == track.Timer && (!expired || t[len(t)-1].Time > at) {
-			at, expired = t[len(t)-1].Time, true
-		}
-	}
-	switch {
-	case expired:
-		step.What = "(2MSL)"
-	case c.EndReason == track.Reused:
-		step.What = "(ports used again)"
-	case c.EndReason == track.Evicted:
-		step.What = "(record given up)"
-	}
-	var may []string
-	for _, e := range c.Ends() {
-		for _, s := range e.MayBe(c.Now).List() {
-			may = append(may, fmt.Sprintf("%v may be %v", c.Role(e), s))
-		}
-	}
-	step.Note = strings.Join(may, ", ")
-	l.step(c.Conn, at, step)
-	l.flush()
-	for i := range c.Findings {
-		f := &c.Findings[i]
-		l.paint(yellow, fmt.Sprintf("= %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, l.frames(f.Packets)))
-	}
-	if err := l.out.Flush(); err != nil {
-		l.err = err
-	}
-	return l.err
-}
-
-func (l *ladder) Finding(*report.Finding) error { return nil }
-func (l *ladder) Capture(*report.Capture) error { return nil }
-func (l *ladder) Summary(*report.Summary) error { return nil }
-func (l *ladder) Close() error                  { return nil }
-
-// frames names frames as people read them.
-func (l *ladder) frames(frames []uint64) string {
-	var names []string
-	for _, f := range frames {
-		names = append(names, l.inputs.Frame(f))
-	}
-	return strings.Join(names, " ")
-}
-
-// flush prints the lines that are held. A line is in columns with those printed
-// with it and, unless it is wider, with those before.
-func (l *ladder) flush() {
-	for i := range l.script.Steps {
-		st := &l.script.Steps[i]
-		l.timeWidth = max(l.timeWidth, len(st.Time))
-		l.whatWidth = max(l.whatWidth, len(st.What))
-	}
-	for i := range l.script.Steps {
-		st := &l.script.Steps[i]
-		st.Time = fmt.Sprintf("%-*s", l.timeWidth, st.Time)
-		st.What = fmt.Sprintf("%-*s", l.whatWidth, st.What)
-	}
-	n := 0
-	for line := range strings.Lines(l.script.String()) {
-		color := ""
-		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "A ") && !strings.HasPrefix(line, "B ") {
-			color = paintOf(&l.script.Steps[n])
-			n++
-		}
-		l.paint(color, strings.TrimSuffix(line, "\n"))
-	}
-	l.script = script.Script{A: script.DefaultA, B: script.DefaultB, Steps: l.script.Steps[:0]} // told, or need not be
-}
-
-// paint prints a line in a colour, if colours are wanted.
-func (l *ladder) paint(color, line string) {
-	if l.color && color != "" {
-		line = color + line + "\x1b[0m"
-	}
-	if _, err := l.out.WriteString(line + "\n"); err != nil {
-		l.err = err
-	}
-}
-
-const red, yellow, green, dim = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m"
-
-// paintOf returns the colour of a line: red for resets, yellow for what is
-// noteworthy, green for SYN and FIN.
-func paintOf(st *script.Step) string {
-	flags, _, _ := strings.Cut(st.What, " ")
-	_, noted, _ := strings.Cut(st.Note, " ")
-	if strings.Contains(flags, "S") && !strings.Contains(noted, "retrans") {
-		noted = "" // options
-	}
-	switch {
-	case strings.HasPrefix(st.What, "("):
-		return dim
-	case strings.Contains(flags, "R"):
-		return red
-	case noted != "":
-		return yellow
-	case strings.ContainsAny(flags, "SF"):
-		return green
-	}
-	return ""
-}
-
-// segmentText writes the segment in the notation of package script. Options are
-// left to the notes: they would make every line as wide as the longest.
-func segmentText(seg *decode.Segment, snd, rcv *origin) string {
-	var b strings.Builder
-	const letters = "FSRP.UEW" // in the order of the bits
-	for i, c := range letters {
-		if seg.Flags.Has(1 << i) {
-			b.WriteRune(c)
-		}
-	}
-	if seg.Flags == 0 {
-		b.WriteString("none")
-	}
-	seq := snd.relative(seg.Seq)
-	fmt.Fprintf(&b, " %d:%d(%d)", seq, seq+int64(seg.Len), seg.Len)
-	if seg.Flags.Has(decode.ACK) {
-		fmt.Fprintf(&b, " ack %d", rcv.relative(seg.Ack))
-	}
-	fmt.Fprintf(&b, " win %d", seg.Wnd)
-	return b.String()
-}
-
-func synOptions(seg *decode.Segment) []string {
-	var opts []string
-	if seg.Opts.Has(decode.OptMSS) {
-		opts = append(opts, fmt.Sprintf("mss %d", seg.MSS))
-	}
-	if seg.Opts.Has(decode.OptScale) {
-		opts = append(opts, fmt.Sprintf("window scale %d", seg.Scale))
-	}
-	if seg.Opts.Has(decode.OptSACKPermitted) {
-		opts = append(opts, "SACK permitted")
-	}
-	if seg.Opts.Has(decode.OptTimestamps) {
-		opts = append(opts, "timestamps")
-	}
-	if seg.Opts.Has(decode.OptFastOpen) {
-		opts = append(opts, "fast open")
-	}
-	return opts
-}
-
-// relative returns n counted from the origin, of all numbers that are n modulo
-// 2^32 the one nearest to the last: numbers go on rising after 4 GiB.
-func (o *origin) relative(n uint32) int64 {
-	if !o.known {
-		return int64(n)
-	}
-	o.at += int64(int32(n - o.seq - uint32(o.at)))
-	return o.at
 }

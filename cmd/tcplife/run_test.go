@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tcplife/internal/script"
+	"tcplife/report/ladder"
 )
 
 // writePcap makes a capture of n half-open handshakes and returns its name.
@@ -42,7 +43,7 @@ func playPcap(t *testing.T, text string) string {
 // TestExplainLong: a connection of many segments is told whole, in straight
 // columns, and what comes behind its end is not read.
 func TestExplainLong(t *testing.T) {
-	const n = 2*maxStepsHeld + 500
+	const n = 2*ladder.MaxHeld + 500
 	var text strings.Builder
 	text.WriteString("0 --> S 0:0(0)\n+.01 <-- S. 0:0(0) ack 1\n+.01 --> . 1:1(0) ack 1\n")
 	for i := range n {
