@@ -176,6 +176,10 @@ type Reset struct {
 	Unacked   [2]uint32     // octets of payload that neither it nor what came before acknowledges
 	Data      [2]capture.Time
 	DataFrame [2]uint64 // of the last payload sent; 0: none
+
+	Again        uint64 // its sender's next RST, after its target went on as if this one had been lost; 0: none
+	AgainUnacked uint32 // octets of its target that were unacknowledged by then
+	AgainData    uint64 // the last of them
 }
 
 // An ICMPNote describes an ICMP error that quoted a segment of a connection.

@@ -191,7 +191,8 @@ type Blind struct {
 	Challenge uint64 // the acknowledgment that it drew; 0: none
 	WentOn    uint64 // by which its supposed sender went on, or its peer did; 0: neither
 
-	seq uint32
+	seq   uint32 // of a FIN: its own number
+	taken bool   // a FIN that its target acknowledged: it was in its place
 }
 
 const (
@@ -217,8 +218,11 @@ func (c *Conn) addBlind(snd, rcv *End, seg *decode.Segment) {
 		Time: seg.Time, Frame: seg.Frame, By: c.Role(snd), Flags: seg.Flags,
 		InWindow: snd.inWindow(seg.Seq), seq: seg.Seq,
 	}
-	if seg.Flags.Has(decode.RST) {
+	switch {
+	case seg.Flags.Has(decode.RST):
 		b.Marks = c.marks(snd, rcv, seg)
+	case seg.Flags.Has(decode.FIN):
+		b.seq = seg.End() - 1
 	}
 	c.blind = append(c.blind, b)
 }
@@ -248,16 +252,30 @@ func (c *Conn) witness(snd *End, seg *decode.Segment) {
 	for i := range c.blind {
 		b := &c.blind[i]
 		switch {
+		case b.taken:
+		case by != b.By && b.Flags.Has(decode.FIN) && f.Has(decode.ACK) && seg.Ack == b.seq+1:
+			b.taken, b.WentOn = true, 0
 		case by != b.By:
 			if b.Challenge == 0 && f == decode.ACK && seg.Len == 0 && seg.Time.Sub(b.Time) <= max(answerMax, snd.roundTrip()) &&
 				c.Peer(snd).is(unaKnown) && seg.Ack == c.Peer(snd).una {
 				b.Challenge = seg.Frame
 			}
-		case b.WentOn == 0 && seg.Time > b.Time && !before(seg.End(), snd.una) && snd.isNew(seg) &&
-			(!b.Flags.Has(decode.RST) || before(seg.End(), b.seq) || seg.Time.Sub(b.Time) > max(outOfOrderWithin, snd.least())):
+		case b.WentOn == 0 && seg.Time > b.Time && !before(seg.End(), snd.una) && snd.isNew(seg) && b.contradictedBy(snd, seg):
 			b.WentOn = seg.Frame
 		}
 	}
+}
+
+// contradictedBy reports whether seg, a new one of snd in whose name b was sent,
+// shows that snd did not send b.
+func (b *Blind) contradictedBy(snd *End, seg *decode.Segment) bool {
+	switch {
+	case b.Flags.Has(decode.SYN):
+		return true
+	case b.Flags.Has(decode.FIN):
+		return seg.Len > 0 && seg.Seq == snd.nxt // it goes on where it was
+	}
+	return before(seg.End(), b.seq) || seg.Time.Sub(b.Time) > max(outOfOrderWithin, snd.least())
 }
 
 // Refuted returns the first RSTs that counted until their supposed sender went

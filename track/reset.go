@@ -97,7 +97,13 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 			c.rstACK = 2
 		}
 	}
-	if c.rst != nil && snd.cover.on && rcv.cover.on {
+	switch {
+	case c.rst == nil:
+	case snd.cover.on && rcv.cover.on:
+		return
+	case snd.cover.own && c.rst.By == c.Role(snd) && c.rst.State[1-c.rst.By] >= Established:
+		// Its target went on, as if the first had been lost on its way.
+		c.rst.Again, c.rst.AgainUnacked, c.rst.AgainData = seg.Frame, rcv.unackedPayload(), rcv.DataFrame()
 		return
 	}
 	cl, sv := c.Client(), c.Server()
@@ -134,7 +140,7 @@ func (c *Conn) noteReset(snd, rcv *End, seg *decode.Segment) {
 	// Frames of several files are not in order.
 	if at, last := rcv.Sent(), snd.Sent(); at > last || at == last && rcv.SentFrame() > snd.SentFrame() {
 		r.Asked, r.Probe, until = rcv.SentFrame(), rcv.is(keptAlive), at
-		if s := &rcv.streak; s.n > 0 && !rcv.is(keptAlive) && s.from < until {
+		if s := &rcv.streak; s.n > 0 && !rcv.is(keptAlive) && last <= s.from && s.from < until {
 			until = s.from // the first of several
 		}
 	}

@@ -231,6 +231,9 @@ func (c *Conn) ordinary(snd, rcv *End, seg *decode.Segment) {
 		if v == unseenAck {
 			c.decideHeld(snd, seg)
 		}
+		if v == beyondWindow && seg.Flags.Has(decode.FIN) {
+			c.addBlind(snd, rcv, seg)
+		}
 		c.hold(snd, seg, v)
 		c.release()
 	case old:

@@ -15,8 +15,8 @@ var BlindSegments = &Rule{
 	Doc: `segments that try to reset or take over a connection
 
 RSTs whose numbers lie in or above the window but are not the next one, SYNs
-in the middle of an established connection, or FINs with a timestamp from the past,
-and the connection goes on. Somebody who can't see the connection, but knows
+in the middle of an established connection, or FINs with a timestamp from the past
+or above the window, and the connection goes on. Somebody who can't see the connection, but knows
 its addresses and ports, guesses numbers to end it or to insert data. Stacks of
 today answer with a challenge ACK (RFC 5961) and lose nothing; older ones could be
 reset by any RST in the window. Find the true source by the TTL and the switch port
@@ -51,7 +51,7 @@ func checkBlindSegments(p *Pass) {
 		case f.Has(decode.SYN):
 			kinds["SYN"]++
 		case f.Has(decode.FIN):
-			kinds["stale FIN"]++
+			kinds["FIN that cannot be"]++
 		case b.InWindow:
 			kinds["RST in the window"]++
 		default:
@@ -62,7 +62,7 @@ func checkBlindSegments(p *Pass) {
 		return
 	}
 	msg := ""
-	for _, k := range []string{"RST in the window", "RST outside the window", "SYN", "stale FIN"} {
+	for _, k := range []string{"RST in the window", "RST outside the window", "SYN", "FIN that cannot be"} {
 		if kinds[k] > 0 {
 			if msg != "" {
 				msg += ", "

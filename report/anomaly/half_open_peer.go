@@ -18,8 +18,8 @@ An end sent neither FIN nor RST, and then answered what its peer sent (data, a
 keep-alive, or the challenge to a new SYN from the same port) with a bare RST: its
 host has no such socket. It was restarted, or its address moved to another host (a
 failover, a new container, a load balancer that sends the connection elsewhere);
-or it gave up silently after retransmissions that were not answered. What its peer
-sent since is lost. Look at the uptime of that host, and at what stands before it.
+or it gave up silently after retransmissions that were not answered, or its own RST
+was lost before the capture. What its peer sent since is lost. Look at the uptime of that host, and at what stands before it.
 
 A box in between that has forgotten the connection does the same, and is told by
 the TTL of the RST. The rule is silent where the host may have refused the

@@ -49,9 +49,15 @@ func checkReset(p *Pass, by track.Role) {
 	if rst.Idle >= idleTold {
 		fmt.Fprintf(&b, ", idle for %v before", Dur(rst.Idle))
 	}
+	if rst.Again != 0 {
+		b.WriteString("; the peer went on, and met RST again")
+		if rst.AgainUnacked > 0 {
+			fmt.Fprintf(&b, " with %s", octets(rst.AgainUnacked, 1-by))
+		}
+	}
 	f := Finding{
 		Side: SideOf(by), Suspect: blamed(&rst), Time: rst.Time,
-		Packets: frames(rst.Frame), Message: b.String(),
+		Packets: frames(rst.Frame, rst.AgainData, rst.Again), Message: b.String(),
 	}
 	if (mine == track.CloseWait || sentFIN(mine)) && max(rst.Unacked[0], rst.Unacked[1]) <= goodbye {
 		f.Severity = Note // one had closed, and had everything
