@@ -29,12 +29,12 @@ func isLone(seg *decode.Segment) bool {
 }
 
 // addLone keeps a connection of the segment alone, if that is a plain SYN.
-func (s *shard) addLone(seg *decode.Segment, id uint64, hash uint32) bool {
+func (s *shard) addLone(seg *decode.Segment, id uint64, hash uint32) (ref, bool) {
 	src, ok := v4(&seg.Src)
 	dst, ok2 := v4(&seg.Dst)
 	n := id &^ provisional
 	if !ok || !ok2 || n >= 1<<39 || !isLone(seg) {
-		return false
+		return noRef, false
 	}
 	st := &s.store
 	at := st.lones.New()
@@ -48,9 +48,10 @@ func (s *shard) addLone(seg *decode.Segment, id uint64, hash uint32) bool {
 	if s.zeek.on {
 		st.foreign.set(at, loneForeign{seg.Stream, seg.Headers})
 	}
-	s.keeps(id, loneRef|ref(at))
-	st.table.Insert(hash, uint32(loneRef|ref(at)))
-	return true
+	r := loneRef | ref(at)
+	s.keeps(id, r)
+	st.table.Insert(hash, uint32(r))
+	return r, true
 }
 
 // id returns the number of the SYN's connection; 0 if the record is free.

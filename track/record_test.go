@@ -50,12 +50,26 @@ func TestLoneSYN(t *testing.T) {
 		var lives []lasting
 		for _, lone := range []bool{true, false} {
 			tr := New(Config{})
-			if !lone {
-				tr.Observe = func(*Conn, *decode.Segment, Notes) {}
-			}
 			tr.Done = func(c *Conn) { lives = append(lives, lastingOf(c)) }
-			s := seg
-			tr.Segment(&s)
+			observed := 0
+			tr.Observe = func(c *Conn, _ *decode.Segment, _ Notes) {
+				observed++
+				if c.Client().State() != SynSent && !answered {
+					t.Errorf("observed in %v", c.Client().State())
+				}
+			}
+			if s := seg; lone {
+				tr.Segment(&s)
+			} else {
+				k := makeKey(&s.Src, &s.Dst, s.SrcPort, s.DstPort, 0)
+				sh := tr.only()
+				tr.AddTick(s.Time, s.Frame)
+				tr.Flush()
+				sh.begin(sh.newID(), &s, &k, sh.store.hash(&k))
+			}
+			if observed != 1 {
+				t.Errorf("observed %d times", observed)
+			}
 			if lone != (tr.only().store.lones.Len() == 1) {
 				t.Errorf("lone %v: %d lone SYNs", lone, tr.only().store.lones.Len())
 			}

@@ -279,7 +279,11 @@ func (s *shard) segment(seg *decode.Segment, it *item) {
 		}
 		s.makeRoom()
 		id := s.newID()
-		if s.t.Observe == nil && s.addLone(seg, id, hash) {
+		if r, ok := s.addLone(seg, id, hash); ok {
+			if s.t.Observe != nil {
+				c = s.store.loadLone(r)
+				s.observe(c, seg, c.notes)
+			}
 			return
 		}
 		s.begin(id, seg, k, hash)
