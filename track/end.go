@@ -40,6 +40,7 @@ type rareEnd struct {
 	lateReset      bool   // answered data after its own FIN with a bare RST
 	blind          bool   // its FIN acknowledged more than it had before: the peer's FIN, perhaps
 	beyondFIN      uint64 // frame with the first new octets above its own FIN
+	beyondAt       capture.Time
 
 	shaken    bool   // a RST in the window met it in FIN_WAIT_2: Linux closes a socket without process by it
 	holes     uint8  // in Conn.holes
@@ -430,8 +431,8 @@ func (e *End) unackedPayload() uint32 {
 }
 
 // BeyondFIN returns the frame with the first new octets that the end sent above
-// its own FIN, which its peer had acknowledged; 0 if there is none.
-func (e *End) BeyondFIN() uint64 { return e.beyondFIN }
+// its own FIN, which its peer had acknowledged, and its time; 0 if there is none.
+func (e *End) BeyondFIN() (frame uint64, at capture.Time) { return e.beyondFIN, e.beyondAt }
 
 // Acked reports whether the end acknowledged its peer's SYN, seen to or not.
 func (e *End) Acked() bool { return e.last(sndAckOfSYN) >= 0 }

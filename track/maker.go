@@ -157,18 +157,26 @@ func hops(ttl uint8) int {
 // fingerprint keeps what the end's RSTs are compared with. seg is one that
 // counts, and not a RST.
 func (e *End) fingerprint(seg *decode.Segment) {
-	if seg.TTL != 0 {
-		e.maxTTL = max(e.maxTTL, seg.TTL)
-		if e.minTTL == 0 || seg.TTL < e.minTTL {
-			e.minTTL = seg.TTL
-		}
-	}
+	e.fingerprintTTL(seg)
 	switch {
 	case !e.is(counted) || !e.lastCopy().hasID || !seg.HasIPID:
 	case !nearID(seg.IPID, e.lastCopy().ipID):
 		e.idSteps = 0
 	case e.idSteps < minIDSteps:
 		e.idSteps++
+	}
+}
+
+// fingerprintTTL keeps how far the end's segments come. The second copy of one
+// that is captured before and behind a router counts too: which is the first to
+// be captured may be otherwise with the RST.
+func (e *End) fingerprintTTL(seg *decode.Segment) {
+	if seg.TTL == 0 || seg.Flags.Has(decode.RST) {
+		return
+	}
+	e.maxTTL = max(e.maxTTL, seg.TTL)
+	if e.minTTL == 0 || seg.TTL < e.minTTL {
+		e.minTTL = seg.TTL
 	}
 }
 

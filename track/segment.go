@@ -294,7 +294,7 @@ func (c *Conn) apply(snd, rcv *End, seg *decode.Segment) {
 		c.inferFIN(snd, rcv, seg)
 	}
 	if snd.beyondFIN == 0 && seg.Len > 0 && snd.is(finCounts) && !snd.is(finInferred) && after(end, snd.finSeq+1) && after(end, snd.nxt) {
-		snd.beyondFIN = seg.Frame // its FIN is acknowledged, or contradictFIN would have taken it back
+		snd.beyondFIN, snd.beyondAt = seg.Frame, seg.Time // its FIN is acknowledged, or contradictFIN would have taken it back
 	}
 	octets := snd.is(nxtKnown) && end == snd.nxt && !snd.is(jumped) // sent already: a FIN has none of their numbers
 	c.advance(snd, rcv, seg)

@@ -291,6 +291,8 @@ func (s *shard) segment(seg *decode.Segment, it *item) {
 	}
 	if it.mirrored {
 		add8(&c.duplicates, &c.moreDuplicates, 1)
+		snd, _ := c.direction(seg)
+		snd.fingerprintTTL(seg)
 		s.zeek.note(c, seg)
 		s.observe(c, seg, NoteMirrored)
 		s.store.save(c)

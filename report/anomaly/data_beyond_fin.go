@@ -20,11 +20,10 @@ Retransmissions of data before the FIN, and keep-alives, are not meant.`,
 func checkDataBeyondFIN(p *Pass) {
 	c := p.Conn
 	for _, e := range c.Ends() {
-		frame := e.BeyondFIN()
+		frame, at := e.BeyondFIN()
 		if frame == 0 || !p.Judged() {
 			continue
 		}
-		at, _ := e.Since()
 		p.Reportf(e, HostOf(c.Role(e)), at, frames(frame), "data above its own FIN, which was acknowledged")
 	}
 }
