@@ -59,9 +59,9 @@ type resetter struct {
 
 // resetsOf is what is known of a resetter.
 type resetsOf struct {
-	all     int
+	all     int // but for those of events that were told
 	moments []momentOf
-	told    []int64
+	told    []int64 // seconds of the last events
 }
 
 // A momentOf is the resets in one second.
@@ -144,8 +144,15 @@ func (s *resetting) judge(p *Pass) {
 				slices.Contains(v.told, m.second) || slices.Contains(v.told, m.second-1) {
 				continue
 			}
-			v.told = append(v.told, m.second)
 			p.Report(m.finding(k, n, after))
+			if v.told = append(v.told, m.second); len(v.told) > maxMoments {
+				v.told = v.told[1:]
+			}
+			// The next event, hours later perhaps, is held to what happens otherwise.
+			v.all -= n
+			if m.n = 0; after != nil {
+				after.n = 0
+			}
 		}
 	})
 }
