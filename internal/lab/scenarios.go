@@ -5,4 +5,4 @@ package main
 import "slices"
 
 // scenarios are all of them. The place in the list gives the addresses.
-var scenarios = slices.Concat(openings, closings, resets, timers, forgeries, vantages, oddities, keptScenarios(), breaks)
+var scenarios = slices.Concat(openings, closings, resets, timers, forgeries, vantages, oddities, keptScenarios(), breaks, crowds)

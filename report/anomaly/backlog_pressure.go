@@ -24,6 +24,7 @@ calling accept(); then at its listen() backlog and net.core.somaxconn.
 SYNs that get lost on the way look the same, but hit few, and all servers alike.
 The rule is silent where all SYNs of a client are ignored: that is a firewall.`,
 	Settings: []*Setting{backlogDropped, backlogShare},
+	Explains: []string{"handshake-retried", "syn-unanswered"},
 	Start:    startBacklogPressure,
 }
 
@@ -44,7 +45,7 @@ type backlogs struct{ pairs fold.Map[toward, backlog] }
 
 func startBacklogPressure() Watch {
 	b := &backlogs{fold.New[toward](maxGroups, func(v *backlog) uint64 { return uint64(v.n + v.completed) })}
-	return Watch{Look: b.look, Judge: b.judge}
+	return Watch{Look: b.look, Judge: b.judge, Covers: b.covers}
 }
 
 func (b *backlogs) look(p *Pass) {
@@ -77,10 +78,21 @@ func (b *backlogs) look(p *Pass) {
 	}
 }
 
+// isPressure reports whether so many were ignored that it is no accident, and not
+// all of them.
+func (v *backlog) isPressure(c *Config) bool {
+	return v.n >= c.Count(backlogDropped) && v.completed+v.full > 0 &&
+		float64(v.n) >= c.Share(backlogShare)*float64(v.n+v.completed)
+}
+
+func (b *backlogs) covers(p *Pass) bool {
+	v := b.pairs.Has(toward{p.Conn.Client().Addr(), serverOf(p.Conn)})
+	return v != nil && p.Conn.Client().SYN() > 1 && v.isPressure(p.Config)
+}
+
 func (b *backlogs) judge(p *Pass) {
 	b.pairs.All(func(k toward, v *backlog) {
-		if v.told || v.n < p.Count(backlogDropped) || v.completed == 0 && v.full == 0 ||
-			float64(v.n) < p.Share(backlogShare)*float64(v.n+v.completed) {
+		if v.told || !v.isPressure(p.Config) {
 			return
 		}
 		msg := fmt.Sprintf("of %d connections from %v %d were ignored in %v", v.n+v.completed, k.client.IP(), v.n, Dur(v.span()))

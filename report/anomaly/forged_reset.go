@@ -24,7 +24,7 @@ did not send it will not show it.
 
 Some load balancers answer with RST in their servers' name by design. The rule is
 silent where the two directions of the path can't be compared.`,
-	Explains: []string{"reset-by-client", "reset-by-server", "time-wait-killed", "half-open-peer"},
+	Explains: []string{"reset-by-client", "reset-by-server", "time-wait-killed", "half-open-peer", "peer-dead", "fin-unanswered"},
 	Check:    checkForgedReset,
 }
 

@@ -36,13 +36,29 @@ func checkHandshakeRetried(p *Pass) {
 	if !ok {
 		return
 	}
-	first, last := cli.SYNs()
-	lost := last.Sub(first)
+	asked, _ := cli.SYNs()
 	answered, again := srv.SYNs()
-	lost = max(lost, again.Sub(answered))
-	if lost < retryMin {
+	syns := tries(cli, took)
+	synacks := tries(srv, asked.Add(took).Sub(answered))
+	if srv.Refuted() > 0 { // the acknowledgment was repeated with it
+		synacks = max(synacks, 1+srv.Refuted())
+		took = max(took, again.Sub(asked))
+	}
+	if syns < 2 && synacks < 2 {
 		return
 	}
-	p.Reportf(cli, Network, first, frames(c.First, cli.SinceFrame()),
-		"%s and %s: the handshake took %v", Counted(uint64(cli.SYN()), "SYN"), Counted(uint64(srv.SYN()), "SYN,ACK"), Dur(max(took, lost)))
+	p.Reportf(cli, Network, asked, frames(c.First, cli.SinceFrame()),
+		"%s and %s: the handshake took %v", Counted(uint64(syns), "SYN"), Counted(uint64(synacks), "SYN,ACK"), Dur(took))
+}
+
+// tries returns how often the end sent its SYN before that time after the first.
+func tries(e *track.End, within time.Duration) int {
+	n := 0
+	last := -retryMin
+	for _, at := range e.Tries() {
+		if at <= within && at-last >= retryMin {
+			n, last = n+1, at
+		}
+	}
+	return n
 }

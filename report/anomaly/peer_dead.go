@@ -85,7 +85,7 @@ func reportSilence(p *Pass, e *track.End, r track.Repeats, atLeast int, growing 
 		msg += fmt.Sprintf(", %d octets unacknowledged", n)
 	}
 	shown := frames(r.FirstFrame, r.LastFrame)
-	if rst, ok := c.Reset(); ok && rst.By == c.Role(e) && rst.Time >= r.Last {
+	if rst, ok := c.Reset(); ok && gaveUp(c, e) && rst.Time >= r.Last {
 		msg += ", then RST"
 		shown = append(shown, rst.Frame)
 	}
@@ -95,5 +95,5 @@ func reportSilence(p *Pass, e *track.End, r track.Repeats, atLeast int, growing 
 // gaveUp reports whether the end broke the connection off.
 func gaveUp(c *track.Conn, e *track.End) bool {
 	rst, ok := c.Reset()
-	return ok && rst.By == c.Role(e)
+	return ok && rst.By == c.Role(e) && e.State() == track.Closed
 }

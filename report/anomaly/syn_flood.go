@@ -158,10 +158,12 @@ func (f *floods) judge(p *Pass) {
 			return
 		}
 		msg := fmt.Sprintf("%d handshakes not completed, %d at once", v.n, peak)
-		if d := v.span(); d > 0 {
-			msg += fmt.Sprintf(", %.3g SYNs a second for %v", float64(v.n)/max(1, d.Seconds()), Dur(d))
+		if d := v.span(); d >= time.Second {
+			msg += fmt.Sprintf(", %.3g SYNs a second for %v", float64(v.n)/d.Seconds(), Dur(d))
+		} else {
+			msg += fmt.Sprintf(", begun within %v", Dur(d))
 		}
-		sources := v.sources.count()
+		sources := min(v.sources.count(), v.n)
 		msg += fmt.Sprintf(", from about %d addresses", sources)
 		if sources == 1 {
 			msg = msg[:len(msg)-len("about 1 addresses")] + "1 address"
