@@ -150,6 +150,7 @@ var formats = []struct {
 	{"zeek", newZeek, true, false},
 	{"zeek-json", newZeekJSON, true, false},
 	{"pcapng", newAnnotated, false, true},
+	{"parquet", newParquet, true, true},
 }
 
 // Foreign reports whether the named format tells what Zeek and Wireshark call a

@@ -547,7 +547,7 @@ func TestNarrow(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
-	if _, err := New("xml", discard{}, Options{}); err == nil || !strings.Contains(err.Error(), "table, summary, jsonl, json, csv, ss, zeek, zeek-json, pcapng") {
+	if _, err := New("xml", discard{}, Options{}); err == nil || !strings.Contains(err.Error(), "table, summary, jsonl, json, csv, ss, zeek, zeek-json, pcapng, parquet") {
 		t.Errorf("error %v does not list the formats", err)
 	}
 }
