@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"tcplife/decode"
 	"tcplife/track"
 )
 
@@ -46,6 +47,12 @@ func checkHalfOpenPeer(p *Pass) {
 	if _, rejected := c.ICMP(); rejected || !synchronized(rst.State[1-rst.By]) {
 		return
 	}
+	earlier, _ := c.Blind()
+	for _, b := range earlier {
+		if b.By == rst.By && b.Flags.Has(decode.RST) {
+			return // it had told that it ended the connection, behind octets that were lost before the capture
+		}
+	}
 	end := c.Ends()[rst.By]
 	m, _ := rst.Maker()
 	stateless := rst.Marks.Has(track.MarkAnswers) && !rst.Marks.Has(track.MarkWindow)
@@ -54,7 +61,7 @@ func checkHalfOpenPeer(p *Pass) {
 		return // a full accept queue
 	case m != track.Host:
 		return
-	case !rst.Anew && rst.Quiet < silence && !(stateless && rst.Marks.Has(track.MarkNoTimestamps)):
+	case !rst.Anew && rst.Quiet < silence && !(stateless && rst.Marks&(track.MarkNoTimestamps|track.MarkNoID) != 0):
 		return
 	case !p.Judged():
 		return
