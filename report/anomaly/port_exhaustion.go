@@ -15,26 +15,30 @@ var PortExhaustion = &Rule{
 	Doc: `ephemeral ports run out
 
 One client address has nearly all its ephemeral ports in use, or in TIME_WAIT,
-towards one server port. When none is left, connect() fails (EADDRNOTAVAIL), or
+towards one server port, or takes each of them again before 2MSL have passed since
+its last connection, because there is no other. When none is left, connect() fails (EADDRNOTAVAIL), or
 waits; a NAT gateway drops the SYN. Look at what opens so many connections: without
 a pool, or many clients behind one NAT address. More client or server addresses or
 ports help, as each combination has all ports of its own, and so does a wider range.
 
 The range is that of the system (--stack), or all ports from 1024 on where clients
 use others, as NATs do.`,
-	Settings: []*Setting{portExhaustionShare},
+	Settings: []*Setting{portExhaustionShare, portExhaustionAgain},
 	Explains: []string{"time-wait-build-up"},
 	Start:    startPortExhaustion,
 }
 
 var portExhaustionShare = percent("share", 80, "of the ports taken at once: finding a free one takes the kernel long by then, and a burst takes the rest")
 
+var portExhaustionAgain = count("again", 20, "different ports taken again within 2MSL, and most of those that the client has: one or a few have programs that bind to a fixed port")
+
 // ports are those that a client has taken towards a server port.
 type ports struct {
 	group
 	taken   curve
 	outside int // of the system's range
-	reused  int // taken again while the server still held the last connection
+	reused  int // connections on a port that was taken again within 2MSL
+	again   map[uint16]struct{}
 }
 
 type exhaustion struct{ clients fold.Map[toward, ports] }
@@ -47,11 +51,18 @@ func startPortExhaustion() Watch {
 func (x *exhaustion) look(p *Pass) {
 	c := p.Conn
 	cli := c.Client()
-	if cli.SYN() == 0 || cli.Packets() == 0 || c.Handshake() != track.Complete {
+	_, again := c.Reuse()
+	if cli.SYN() == 0 || c.Handshake() != track.Complete && !again {
 		return
 	}
 	v := x.clients.At(toward{cli.Addr(), serverOf(c)})
 	v.add(p)
+	if again {
+		if v.reused++; v.again == nil {
+			v.again = make(map[uint16]struct{})
+		}
+		v.again[cli.Port()] = struct{}{}
+	}
 	to := forever
 	if _, until, ok := timeWaitOf(p.Config, cli); ok {
 		to = until
@@ -63,9 +74,6 @@ func (x *exhaustion) look(p *Pass) {
 	if s := p.stack(); cli.Port() < s.PortLow || cli.Port() > s.PortHigh {
 		v.outside++
 	}
-	if c.EndReason == track.Reused {
-		v.reused++
-	}
 }
 
 func (x *exhaustion) judge(p *Pass) {
@@ -75,17 +83,18 @@ func (x *exhaustion) judge(p *Pass) {
 		if 10*v.outside > v.n {
 			all, whose = 1<<16-1024, "ports from 1024 on"
 		}
-		limit := int(p.Share(portExhaustionShare) * float64(all))
-		if v.told || v.n < limit {
+		if v.told {
 			return
 		}
 		most, at := v.taken.peak()
-		if most < limit {
+		cycles := len(v.again) >= p.Count(portExhaustionAgain) && float64(len(v.again)) >= p.Share(portExhaustionShare)*float64(v.n-v.reused)
+		if float64(most) < p.Share(portExhaustionShare)*float64(all) && !cycles {
 			return
 		}
 		msg := fmt.Sprintf("%d ports of %v taken at once towards this port, %d %% of the %d %s", most, k.client.IP(), 100*most/all, all, whose)
-		if v.reused > 0 {
-			msg += fmt.Sprintf("; %d were taken again before the last connection was over", v.reused)
+		if cycles {
+			msg = fmt.Sprintf("%d of the %d ports of %v taken again towards this port within 2MSL, %d times in all",
+				len(v.again), v.n-v.reused, k.client.IP(), v.reused)
 		}
 		f := v.finding(k.addr, k.port, ClientApp, msg)
 		f.Time = at
