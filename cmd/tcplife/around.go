@@ -29,7 +29,6 @@ type aroundFlags struct {
 func (f *aroundFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringSliceVarP(&f.interfaces, "interface", "i", nil, "capture from this `INTERFACE` while the command behind -- runs: lo for what talks on this host, any for all")
-	fs.Lookup("interface").DefValue = "" // pflag would show it as []
 	fs.DurationVar(&f.settle, "settle", 3*time.Second, "with -i, how long connections that are still closing may take when the command is over")
 	fs.StringVar(&f.write, "write", "", "with -i, keep the packets in this `FILE` (pcapng), which the commands that are told then name")
 }

@@ -64,6 +64,7 @@ type checkFlags struct {
 	separate bool
 	quiet    bool
 	around   aroundFlags
+	trace    uint64 // a connection, for policy test
 }
 
 func newCheck() *cobra.Command {
@@ -172,7 +173,10 @@ func (f *checkFlags) judge(cmd *cobra.Command, p *policy.Policy, args []string, 
 		return nil, err
 	}
 	j := policy.NewJudge(p)
-	j.Explain = explainCommand(cmd, args, filter.expr)
+	j.Trace = f.trace
+	if explain := explainCommand(cmd, args, filter.expr); explain != nil {
+		j.Explain = func(conn uint64, rule string) string { return explain(conn) + settingsOf(rule, f.rules.set) }
+	}
 	a := &analysis{
 		config:   config,
 		checker:  anomaly.NewChecker(anomaly.All, rules),
@@ -196,6 +200,17 @@ func (f *checkFlags) judge(cmd *cobra.Command, p *policy.Policy, args []string, 
 		return j.Verdict(), errTold
 	}
 	return j.Verdict(), nil
+}
+
+// settingsOf returns the flags that set what a rule goes by: what it found with these
+// it may not find without.
+func settingsOf(rule string, set []string) (flags string) {
+	for _, s := range set {
+		if strings.HasPrefix(s, rule+".") {
+			flags += " --set " + shellQuote(s)
+		}
+	}
+	return flags
 }
 
 // tell writes the reports, of a comparison if there was an earlier run, and returns

@@ -140,8 +140,10 @@ func newPolicyTest() *cobra.Command {
 		Short: "Tell how each part of a policy applies to captures",
 		Long: `test tells, the most specific first, how many connections each block of the policy
 chooses and what came of its checks; then what came of the expectations, and how
-many findings the exceptions let pass. It succeeds also where the policy is broken.`,
-		Example: "  tcplife policy test run.pcap\n  tcplife policy test --policy ci/tcplife.yaml captures/",
+many findings the exceptions let pass. It succeeds also where the policy is broken.
+With --conn it tells by which block each finding and number of one connection is
+judged.`,
+		Example: "  tcplife policy test run.pcap\n  tcplife policy test --policy ci/tcplife.yaml captures/\n  tcplife policy test run.pcap --conn 17",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := loadPolicy(f.policy)
 			if err != nil {
@@ -155,12 +157,29 @@ many findings the exceptions let pass. It succeeds also where the policy is brok
 			if v == nil {
 				return err
 			}
+			if f.trace != 0 {
+				return errors.Join(tellTrace(cmd.OutOrStdout(), f.trace, v), err)
+			}
 			return errors.Join(tellApplied(cmd.OutOrStdout(), v), err)
 		},
 	}
 	policyFlag(cmd, &f.policy)
+	cmd.Flags().Uint64VarP(&f.trace, "conn", "c", 0, "tell how the connection with this `ID` is judged")
 	judgeFlags(cmd, &f)
 	return cmd
+}
+
+// tellTrace tells how one connection is judged.
+func tellTrace(out io.Writer, conn uint64, v *policy.Verdict) error {
+	if len(v.Trace) == 0 {
+		return fmt.Errorf("no connection %d: the files hold %d", conn, v.Connections)
+	}
+	_, err := io.WriteString(out, report.Printable(v.Trace[0])+"\n")
+	for _, line := range v.Trace[1:] {
+		_, err2 := io.WriteString(out, "    "+report.Printable(line)+"\n")
+		err = errors.Join(err, err2)
+	}
+	return err
 }
 
 // tellApplied tells how each part of the policy applied.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"tcplife/decode/capture"
 	"tcplife/internal/fold"
@@ -15,8 +16,13 @@ import (
 // A Judge holds connections and findings to a policy. It is the report.Sink of
 // `tcplife check`; its memory does not grow with the number of connections.
 type Judge struct {
-	// Explain returns the command that prints a connection; nil if there is none.
-	Explain func(conn uint64) string
+	// Explain returns the command that prints a connection, and finds in it what the
+	// rule of that name did, if it is not ""; nil if there is none.
+	Explain func(conn uint64, rule string) string
+
+	// Trace is the ID of a connection of which the verdict tells by which block each
+	// finding and number of it is judged; 0 for none.
+	Trace uint64
 
 	policy *Policy
 	order  []*Block // the most specific first
@@ -94,12 +100,15 @@ func (j *Judge) Connection(c *report.Connection) error {
 	for _, b := range j.matching {
 		j.tally[b].matched++
 	}
-	example := func() Example { return j.example(c) }
+	if c.ID == j.Trace {
+		j.trace(c.ID, "chosen by %s", names(j.matching))
+	}
+	example := func() Example { return j.example(c, "") }
 
 	for i := range c.Findings {
 		j.count(&c.Findings[i], i == 0 || c.Findings[i].Rule != c.Findings[i-1].Rule)
 		j.finding(&c.Findings[i], &e, c.ID, func() Example {
-			x := example()
+			x := j.example(c, c.Findings[i].Rule.Name)
 			x.Frames = framesOf(c.Inputs, c.Findings[i].Packets...)
 			return x
 		})
@@ -130,6 +139,29 @@ func (j *Judge) Connection(c *report.Connection) error {
 	}
 	j.verdict.Connections++
 	return nil
+}
+
+// trace tells something of the connection that is traced.
+func (j *Judge) trace(conn uint64, format string, args ...any) {
+	if conn == j.Trace && conn != 0 {
+		j.verdict.Trace = append(j.verdict.Trace, fmt.Sprintf(format, args...))
+	}
+}
+
+// title names the block and its line.
+func (b *Block) title() string {
+	if b.Name == "" {
+		return b.Where.String()
+	}
+	return fmt.Sprintf("%s (line %d)", b.Name, b.Line)
+}
+
+func names(blocks []*Block) string {
+	var list []string
+	for _, b := range blocks {
+		list = append(list, b.title())
+	}
+	return strings.Join(list, ", then ")
 }
 
 // count counts a finding, the first of its rule about the connection or another.
@@ -177,6 +209,7 @@ func (j *Judge) finding(f *anomaly.Finding, e *ends, conn uint64, example func()
 	if tells == nil {
 		tells = j.policy.Blocks[0]
 	}
+	j.trace(conn, "finding %s: judged by %s", f.Rule.Name, governs.title())
 	t := j.tally[governs].rule(f.Rule.Name)
 	fails, told := f.Severity >= governs.Fail, f.Severity >= tells.Tell
 	if set != nil {
@@ -188,6 +221,7 @@ func (j *Judge) finding(f *anomaly.Finding, e *ends, conn uint64, example func()
 	}
 	for i, x := range j.policy.Allow {
 		if x.Rule == f.Rule && x.Where.matches(e) && x.Where.suspects(f.Suspect) && f.Time.UTC().Before(x.Until) {
+			j.trace(conn, "finding %s: let pass by the exception in line %d", f.Rule.Name, x.Line)
 			j.allow[i]++
 			t.allowed++
 			return
@@ -234,7 +268,7 @@ func (j *Judge) Finding(f *report.Finding) error {
 	j.finding(&f.Finding, &e, conn, func() Example {
 		x := Example{Conn: conn, About: report.Endpoint(f.Addr, f.Port), Capture: f.Capture, Frames: framesOf(f.Inputs, f.Packets...)}
 		if conn != 0 && j.Explain != nil {
-			x.Explain = j.Explain(conn)
+			x.Explain = j.Explain(conn, f.Rule.Name)
 		}
 		return x
 	})
@@ -255,6 +289,7 @@ func (j *Judge) measure(c *report.Connection, example func() Example) {
 			if n == nil {
 				continue
 			}
+			j.trace(c.ID, "number %s: limited by %s", m.Name, b.title())
 			if m.kind == peak {
 				n.timeWaits.add(c)
 			} else {
@@ -290,15 +325,15 @@ func (j *Judge) Summary(m *report.Summary) error {
 // Close does nothing: Verdict tells.
 func (j *Judge) Close() error { return nil }
 
-// example describes a connection.
-func (j *Judge) example(c *report.Connection) Example {
+// example describes a connection, in which a rule found something unless rule is "".
+func (j *Judge) example(c *report.Connection, rule string) Example {
 	x := Example{
 		Conn: c.ID, Capture: c.Capture, Time: c.Start,
 		Client: report.Endpoint(c.Client().Addr(), c.Client().Port()),
 		Server: report.Endpoint(c.Server().Addr(), c.Server().Port()),
 	}
 	if j.Explain != nil {
-		x.Explain = j.Explain(c.ID)
+		x.Explain = j.Explain(c.ID, rule)
 	}
 	return x
 }

@@ -49,7 +49,7 @@ func judge(t testing.TB, p *Policy, text string) *Judge {
 		}
 	}
 	j := NewJudge(p)
-	j.Explain = func(conn uint64) string { return fmt.Sprintf("explain %d", conn) }
+	j.Explain = func(conn uint64, _ string) string { return fmt.Sprintf("explain %d", conn) }
 	checker := anomaly.NewChecker(rules, config)
 	tr := track.New(track.Config{})
 	in := report.Capture{Name: "run.pcap"}

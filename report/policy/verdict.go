@@ -23,6 +23,7 @@ type Verdict struct {
 	First, Last capture.Time // meaningful if Packets > 0
 	Blocks      []Applied    // the most specific first
 	Exceptions  []Excepted   // in the order of the policy
+	Trace       []string     // of the connection that Judge.Trace names
 
 	all       []*number // of all connections, by Metrics
 	timeWaits timeWaits
