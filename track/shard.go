@@ -138,11 +138,12 @@ func (s *shard) run(b *block) {
 		for _, i := range chunk {
 			it := &b.items[i]
 			s.item, s.clock, s.skew, s.frame = it, b.times[it.event], b.skews[it.event], b.frames[it.event]
-			if it.quote != quotesNone {
+			switch {
+			case it.quote != quotesNone:
 				s.quoted(&b.quotes[it.quote], it)
-			} else if s.zeek.splits {
+			case s.zeek.splits:
 				s.takeSplit(&it.seg, &it.key, it.hash)
-			} else {
+			default:
 				s.segment(&it.seg, it)
 			}
 			mine.noted = mine.noted || it.notes != 0
@@ -574,14 +575,16 @@ func (s *shard) report(c *Conn) {
 	case c.succeeded:
 		r, _ := s.store.find(&c.key, c.hash)
 		n := s.store.conn(r) // which it has, because of the older ones
-		for n.older != c {
+		for n != nil && n.older != c {
 			n = n.older
 		}
-		n.older = c.older
+		if n != nil { // else it ended before, with all else
+			n.older = c.older
+		}
 	case c.older != nil:
 		c.older.succeeded = false
 		s.store.table.Replace(c.hash, uint32(c.ref), uint32(c.older.ref))
-	default:
+	case !s.store.ending:
 		s.store.table.Remove(c.hash, uint32(c.ref))
 	}
 	c.older = nil
@@ -626,7 +629,9 @@ func (s *shard) concludeAll() {
 // over a few at a time. What was handed over is valid until the next.
 func (s *shard) finishAll(hand func([]ended)) {
 	s.ended = nil
-	for _, r := range s.store.all() {
+	refs := s.store.all()
+	s.store.ending = true
+	for _, r := range refs {
 		c := s.load(r)
 		s.expire(c)
 		s.finish(c)
@@ -637,6 +642,8 @@ func (s *shard) finishAll(hand func([]ended)) {
 	}
 	hand(s.ended)
 	s.ended = nil
+	s.store.clear()
+	s.over = queue{}
 }
 
 // finishing does what finishAll does, in a goroutine of its own.

@@ -30,6 +30,7 @@ type store struct {
 	spare   []*Conn                         // to be used again
 
 	scratch *Conn
+	ending  bool   // everything is to be forgotten
 	blank   record // for a lone SYN that is looked at
 	foreign loneForeigns
 	hands   [3]int // where eviction goes on, of each kind
@@ -191,8 +192,13 @@ func (s *store) reclaim(l []ended) {
 	}
 }
 
-// forget frees the places where c is kept, but for its own Conn.
+// forget frees the places where c is kept, but for its own Conn. When all are
+// forgotten, that is left to clear.
 func (s *store) forget(c *Conn) {
+	if s.ending {
+		c.kept, c.record = 0, nil
+		return
+	}
 	if c.kept != 0 {
 		s.conns[c.kept-1] = nil
 		s.free = append(s.free, c.kept-1)
@@ -208,6 +214,12 @@ func (s *store) forget(c *Conn) {
 		s.records.Free(uint32(c.ref))
 	}
 	c.record = nil
+}
+
+// clear forgets everything.
+func (s *store) clear() {
+	s.table, s.records, s.lones, s.pairs = flowtable.Table{}, flowtable.Arena[record]{}, flowtable.Arena[loneSYN]{}, flowtable.Arena[[2]decode.Addr]{}
+	s.conns, s.free, s.foreign, s.hands, s.ending = nil, nil, nil, [3]int{}, false
 }
 
 // touch loads the record at r into the cache.
