@@ -108,14 +108,15 @@ func (c *Conn) marks(snd, rcv *End, seg *decode.Segment) (m Marks) {
 	set(seg.Opts.Has(decode.OptTimestamps), MarkTimestamps)
 	set(seg.Opts&(decode.OptTimestamps|decode.OptUnknown) == 0 && snd.is(counted) && snd.lastCopy().hasTS, MarkNoTimestamps)
 	set(!seg.HasIPID && snd.is(counted) && snd.lastCopy().hasID, MarkNoID)
-	set(seg.HasIPID && snd.idSteps >= minIDSteps && !nearID(seg.IPID, snd.lastCopy().ipID), MarkIDJump)
+	set(seg.HasIPID && snd.idSteps >= minIDSteps && seg.Time.Sub(snd.Sent()) < idRunMax && !nearID(seg.IPID, snd.lastCopy().ipID), MarkIDJump)
 	if snd.maxTTL != 0 && seg.TTL != 0 {
 		h, least, most := hops(seg.TTL), hops(snd.maxTTL), hops(snd.minTTL)
 		if least > most {
 			least, most = most, least // of two initial values
 		}
-		set(snd.minTTL <= seg.TTL && seg.TTL <= snd.maxTTL, MarkSameTTL)
-		set(h < least || h > most, MarkOtherTTL)
+		near := least <= h && h <= most
+		set(near && snd.minTTL <= seg.TTL && seg.TTL <= snd.maxTTL, MarkSameTTL)
+		set(!near, MarkOtherTTL)
 	}
 	asked := rcv.Sent()
 	if rcv.packets > 0 && asked >= snd.Sent() && (snd.is(unaKnown) && seg.Seq == snd.una || snd.is(finCounts) && seg.Seq == snd.finSeq) {
@@ -135,6 +136,9 @@ const (
 	tooSoonFrom = 4 * time.Millisecond
 	// minIDSteps is how many even steps of the IPv4 identification make a run.
 	minIDSteps = 4
+	// idRunMax is how long a run of the IPv4 identification is believed to go on:
+	// hosts that count for all their connections together go through it meanwhile.
+	idRunMax = time.Second
 	// maxIDStep is the largest even step: a host that counts for all its
 	// connections together sends to others in between.
 	maxIDStep = 256

@@ -58,6 +58,7 @@ func TestMarksOfRST(t *testing.T) {
 		{"reply", asked + "+.020 --> R 501:501(0) win 0 {ttl 60}", MarkNoTimestamps | MarkNoID | MarkSameTTL | MarkAnswers},
 		{"reply of a stack that begins at 255", asked + "+.020 --> R 501:501(0) win 0 {ttl 251}", MarkNoTimestamps | MarkNoID | MarkAnswers},
 		{"from a hop nearer", asked + "+.001 --> R 501:501(0) win 0 {id 999 ttl 61}", MarkNoTimestamps | MarkIDJump | MarkOtherTTL | MarkAnswers | MarkTooSoon},
+		{"a run that has gone on elsewhere", "+5 --> R. 501:501(0) ack 1 <TS val 7 ecr 5> {id 999 ttl 60}", MarkACK | MarkWindow | MarkTimestamps | MarkSameTTL},
 		{"options cut off", "+1 --> R. 501:501(0) ack 1 win 0 <TS val 7 ecr 5> {id 15 ttl 60 cut}", MarkACK | MarkSameTTL},
 		{"late", asked + "+5 --> R 501:501(0) win 0 {ttl 60}", MarkNoTimestamps | MarkNoID | MarkSameTTL},
 		{"another lies ahead", asked + "+.020 --> R 501:501(0) win 0 {ttl 60}\n+.000 --> R 1961:1961(0) win 0 {ttl 60}", MarkNoTimestamps | MarkNoID | MarkSameTTL | MarkAnswers | MarkAhead},
