@@ -1,7 +1,6 @@
 package track
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -47,27 +46,27 @@ const (
 
 // A zeekConn is what Zeek would know of a connection. It holds no pointers.
 type zeekConn struct {
-	start, last capture.Time // last stands still once both ends are closed
-	missed      uint64
-	ends        [2]zeekEnd // as in Conn.ends
-	context     uint32     // decode.Segment.Context of the first segment
-	rare        uint32     // 1 + number of its zeekRare; 0: none
-	letters     [zeekLetters]byte
-	n           uint8 // letters in use; the rest is in rare
-	orig        uint8 // index of the originator
-	given       [2]uint8
-	begun       bool
-	seen        [2]bool // a segment of originator and responder was processed
-	partial     bool    // begun in mid-stream, by Zeek's reckoning
-	deferred    bool    // an end's closing waits for data
-	deferEvent  bool
-	finished    bool // a complete close or a reset was reported: some timers are void
-	cancelled   bool // all timers but those of inactivity and removal are
-	timeout     zeekTimeout
+	last       capture.Time // of the last segment, until both ends were closed
+	missed     uint64
+	ends       [2]zeekEnd // as in Conn.ends
+	context    uint32     // decode.Segment.Context of the first segment
+	rare       uint32     // 1 + number of its zeekRare; 0: none
+	letters    [zeekLetters]byte
+	n          uint8 // letters in use; the rest is in rare
+	orig       uint8 // index of the originator
+	given      [2]uint8
+	begun      bool
+	seen       [2]bool // a segment of originator and responder was processed
+	partial    bool    // begun in mid-stream, by Zeek's reckoning
+	deferred   bool    // an end's closing waits for data
+	deferEvent bool
+	finished   bool // a complete close or a reset was reported: some timers are void
+	cancelled  bool // all timers but those of inactivity and removal are
+	timeout    zeekTimeout
 }
 
 // zeekLetters are those that few histories exceed.
-const zeekLetters = 24
+const zeekLetters = 16
 
 // A zeekEnd is one end of a zeekConn. Its numbers are of what it sends; they are
 // unwrapped as Zeek does it, by counting how often they passed zero.
@@ -94,9 +93,6 @@ type zeekRare struct {
 	letters []byte
 	blocks  [2][]zeekBlock // data above a hole, of each end: in order, not touching each other
 }
-
-// A zeekBlock is data from one relative number up to another.
-type zeekBlock struct{ from, to uint64 }
 
 // Zeek's limits, by the names of its options.
 const (
@@ -170,7 +166,7 @@ func (z *zeekConn) segment(s *zeeks, from uint8, seg *decode.Segment) zeekTimer 
 // begin makes the first segment's sender the originator, unless its port serves.
 func (p *zeekPass) begin() {
 	z, seg := p.zeekConn, p.seg
-	*z = zeekConn{start: seg.Time, last: seg.Time, context: seg.Context, orig: p.from, begun: true}
+	*z = zeekConn{last: seg.Time, context: seg.Context, orig: p.from, begun: true}
 	for i := range z.ends {
 		z.ends[i].delivered, z.ends[i].trimmed = 1, 1
 	}
@@ -547,178 +543,6 @@ func (p *zeekPass) longLived() bool {
 
 // isOriginator reports whether the end with that index is the originator.
 func (z *zeekConn) isOriginator(i uint8) bool { return i == z.orig }
-
-// acked lets go of what the receiver of the segment has sent up to a relative number.
-func (p *zeekPass) acked(to uint64) {
-	e := p.rcv
-	if e.hasFIN && to >= e.finEnd {
-		to = e.finEnd - 1
-	}
-	if to <= e.trimmed {
-		return
-	}
-	p.trim(1-p.from, to)
-	p.checkEOF(1 - p.from)
-}
-
-// trim lets go of an end's data up to a relative number. What of it was never
-// captured is a gap.
-func (p *zeekPass) trim(i uint8, to uint64) {
-	e := &p.ends[i]
-	if to > e.delivered {
-		p.miss(i, to)
-	}
-	if p.rare != 0 {
-		r := p.store.rareOf(p.zeekConn)
-		b := r.blocks[i]
-		for len(b) > 0 && b[0].to <= to {
-			b = b[1:]
-		}
-		r.blocks[i] = b
-		if len(b) > 0 && b[0].from == e.delivered {
-			p.deliver(i)
-		}
-	}
-	e.trimmed = max(e.trimmed, to)
-}
-
-// miss gives up the holes in an end's data up to a relative number.
-func (p *zeekPass) miss(i uint8, to uint64) {
-	e := &p.ends[i]
-	if to <= 2 && p.partial {
-		return
-	}
-	if !e.givenUp {
-		if p.rare != 0 {
-			r := p.store.rareOf(p.zeekConn)
-			for len(r.blocks[i]) > 0 && r.blocks[i][0].from < to {
-				p.gap(i, r.blocks[i][0].from-e.delivered)
-				e.delivered = r.blocks[i][0].from
-				p.deliver(i)
-			}
-		}
-		if to > e.delivered {
-			p.gap(i, to-e.delivered)
-		}
-	}
-	e.delivered = max(e.delivered, to)
-}
-
-// gap tells of n octets of an end that were acknowledged and not captured, if both
-// ends are in states in which that can be believed.
-func (p *zeekPass) gap(i uint8, n uint64) {
-	for j := range p.ends {
-		if e := &p.ends[j]; e.state != zeekEstablished && (e.state != zeekClosed || e.before != zeekEstablished) {
-			return
-		}
-	}
-	p.missed += n
-	p.counted(&p.ends[i].gaps, 'G', p.isOriginator(i))
-}
-
-// deliver takes an end's blocks that no hole lies before any more.
-func (p *zeekPass) deliver(i uint8) {
-	e := &p.ends[i]
-	if p.rare != 0 {
-		r := p.store.rareOf(p.zeekConn)
-		b := r.blocks[i]
-		for len(b) > 0 && b[0].from <= e.delivered {
-			e.delivered = max(e.delivered, b[0].to)
-			b = b[1:]
-		}
-		r.blocks[i] = b
-	}
-	if e.noneAcked() && p.size(i) > zeekInitialWindow {
-		p.trim(i, e.delivered)
-	}
-}
-
-// noneAcked reports whether none of the end's data was acknowledged.
-func (e *zeekEnd) noneAcked() bool {
-	una := zeekFull(e.una, e.unaWraps)
-	return una == uint64(e.iss) || una == uint64(e.iss)+1
-}
-
-// data takes what the sender's segment holds.
-func (p *zeekPass) data(from, to uint64) {
-	e := p.snd
-	if e.givenUp {
-		return
-	}
-	una := zeekFull(e.una, e.unaWraps) - uint64(e.iss)
-	if to <= una && from < una || to <= e.trimmed {
-		return
-	}
-	from = max(from, e.trimmed)
-	if una < to {
-		from = max(from, una)
-	}
-	switch {
-	case from <= e.delivered:
-		if to > e.delivered {
-			e.delivered = to
-			p.deliver(p.from)
-		}
-	default:
-		r := p.store.rareOf(p.zeekConn)
-		r.blocks[p.from] = insertBlock(r.blocks[p.from], zeekBlock{from, to})
-	}
-	held := e.delivered - min(e.delivered, e.trimmed)
-	above, blocks := uint64(0), 0
-	if p.rare != 0 {
-		b := p.store.rareOf(p.zeekConn).blocks[p.from]
-		if blocks = len(b); blocks > 0 {
-			above = b[blocks-1].to - e.delivered
-		}
-		for _, b := range b {
-			held += b.to - b.from
-		}
-	}
-	if e.noneAcked() && above > zeekAboveHole || held > zeekUnacked || blocks > zeekBlocks {
-		e.givenUp = true
-		if p.rare != 0 {
-			p.store.rareOf(p.zeekConn).blocks[p.from] = nil
-		}
-	}
-}
-
-// insertBlock adds n to blocks that are in order and don't touch.
-func insertBlock(b []zeekBlock, n zeekBlock) []zeekBlock {
-	i, _ := slices.BinarySearchFunc(b, n.from, func(x zeekBlock, from uint64) int {
-		if x.to < from {
-			return -1
-		}
-		return 1
-	})
-	j := i
-	for ; j < len(b) && b[j].from <= n.to; j++ {
-		n.from, n.to = min(n.from, b[j].from), max(n.to, b[j].to)
-	}
-	return slices.Replace(b, i, j, n)
-}
-
-// waits reports whether an end that closes still has something to do: data of it is
-// to come, or it has to acknowledge its peer's.
-func (p *zeekPass) waits(i uint8) bool {
-	e := &p.ends[i]
-	if e.givenUp {
-		return false
-	}
-	delivered, nxt := uint64(e.iss)+e.delivered, zeekFull(e.nxt, e.nxtWraps)
-	switch {
-	case nxt < delivered:
-		return false
-	case delivered != nxt-1 && delivered != nxt:
-		return true
-	}
-	return e.state != zeekReset && p.holds(1-i)
-}
-
-// holds reports whether there is data of an end that was not acknowledged yet.
-func (p *zeekPass) holds(i uint8) bool {
-	e := &p.ends[i]
-	return !e.givenUp && (e.delivered > e.trimmed || p.rare != 0 && len(p.store.rareOf(p.zeekConn).blocks[i]) > 0)
-}
 
 // checkEOF lets a closing that waits for data of an end go on when it is there.
 func (p *zeekPass) checkEOF(i uint8) {

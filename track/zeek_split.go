@@ -2,6 +2,7 @@ package track
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"tcplife/decode"
@@ -74,7 +75,7 @@ func (s *shard) tell(c *Conn) {
 	z := s.look(c)
 	h := z.history(&s.zeek)
 	c.told = &Zeek{
-		State: z.connState(h), History: h, Originator: c.Role(&c.ends[z.orig]), Duration: z.last.Sub(z.start),
+		State: z.connState(h), History: h, Originator: c.Role(&c.ends[z.orig]), Duration: z.last.Sub(c.Start),
 		Orig: z.tell(z.orig), Resp: z.tell(1 - z.orig), Missed: z.missed, context: z.context,
 	}
 }
@@ -99,6 +100,11 @@ const (
 	zeekLinger       = 5 * time.Second // tcp_connection_linger
 
 	zeekTimersAtOnce = 300 // max_timer_expires: of one packet
+
+	// A connection has no more timers than these at a time; what is beyond them is of
+	// connections that are over.
+	zeekTimersEach = 8
+	zeekTimersKept = 1 << 10
 )
 
 // A zeekTimeout is how long a connection may be silent.
@@ -173,6 +179,9 @@ func (s *zeeks) push(t pendingTimer) {
 func (s *shard) runOut(now capture.Time) {
 	z := &s.zeek
 	z.clock = max(z.clock, now)
+	if z.timers.Len() > zeekTimersKept+zeekTimersEach*z.conns.Len() {
+		s.dropTimers()
+	}
 	for n := 0; n < zeekTimersAtOnce && z.timers.Len() > 0 && z.timers.all[0].due <= z.clock; n++ {
 		timer := heap.Pop(&z.timers).(pendingTimer)
 		r, ok := s.store.find(&timer.key, timer.hash)
@@ -193,6 +202,17 @@ func (s *shard) runOut(now capture.Time) {
 			z.push(timer)
 		}
 	}
+}
+
+// dropTimers forgets those of connections that are over: of a flood's they would be
+// many.
+func (s *shard) dropTimers() {
+	z := &s.zeek
+	z.timers.all = slices.DeleteFunc(z.timers.all, func(p pendingTimer) bool {
+		r, ok := s.store.find(&p.key, p.hash)
+		return !ok || s.store.id(r) != p.id
+	})
+	heap.Init(&z.timers)
 }
 
 // goesOff tells whether a timer that goes off ends the connection, or else when it

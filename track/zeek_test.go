@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"tcplife/decode"
+	"tcplife/decode/capture"
 	"tcplife/internal/script"
 )
 
@@ -122,5 +123,31 @@ func TestZeekLongHistory(t *testing.T) {
 	}
 	if tr.only().zeek.rares.Len() != 0 {
 		t.Errorf("%d records left", tr.only().zeek.rares.Len())
+	}
+}
+
+// TestZeekTimers: timers of connections that are over are forgotten.
+func TestZeekTimers(t *testing.T) {
+	tr := New(Config{ZeekSplit: true})
+	done := 0
+	tr.Done = func(*Conn) { done++ }
+	const n, second = 400_000, 1_000_000_000
+	most := 0
+	for i := range n { // 5000 SYNs a second
+		seg := decode.Segment{
+			Flags: decode.SYN, Src: v4Mapped(uint32(i)), Dst: v4Mapped(0xc0000202), SrcPort: 1024, DstPort: 80, Wnd: 1,
+			Frame: uint64(i + 1), Time: capture.Time(1 + i*second/5000),
+		}
+		tr.Segment(&seg)
+		most = max(most, tr.shards[0].zeek.timers.Len())
+	}
+	// Five seconds of SYNs are open at a time. Their last timers would be there for a
+	// minute, those of 300,000.
+	if most > 9*25_000 {
+		t.Errorf("%d timers", most)
+	}
+	tr.Finish()
+	if done != n {
+		t.Errorf("%d of %d connections were told", done, n)
 	}
 }
