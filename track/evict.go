@@ -76,29 +76,85 @@ func (s *shard) makeRoom() {
 	}
 }
 
-// evict closes the records of the longer idle half of the next evictBatch
-// connections of that size.
+// maxPassed bounds how many batches are looked at for connections that are not
+// proved, before others have to go.
+const maxPassed = 8
+
+// A candidate for eviction. Those that are not proved go first, then those that
+// are idle for longest.
+type evictable struct {
+	at     ref
+	proved bool
+	active capture.Time
+}
+
+// evict closes the records of the first half of the next evictBatch connections of
+// that size, or fewer: as long as some are not proved, no other goes. A flood's
+// connections come to life with every SYN,ACK that their server repeats, and
+// those of honest clients, which it must not push out, may be idle for hours.
 func (s *shard) evict(k kind) {
-	var refs [evictBatch]ref
-	seen := refs[:0]
-	for len(seen) < evictBatch {
+	for passed := 0; ; passed++ {
+		batch := s.evictables(k)
+		slices.SortStableFunc(batch, func(a, b evictable) int {
+			return cmp.Or(cmp.Compare(order(a.proved), order(b.proved)), cmp.Compare(a.active, b.active))
+		})
+		batch = batch[:len(batch)/2]
+		if passed < maxPassed {
+			batch = slices.DeleteFunc(batch, func(e evictable) bool { return e.proved })
+		}
+		for _, e := range batch {
+			if !s.store.used(e.at) {
+				continue // finished with a newer incarnation
+			}
+			c := s.load(e.at)
+			s.expire(c)
+			c.evicted = true
+			s.finish(c)
+		}
+		if len(batch) > 0 {
+			return
+		}
+	}
+}
+
+func order(later bool) int {
+	if later {
+		return 1
+	}
+	return 0
+}
+
+// evictables returns the next evictBatch connections of that size.
+func (s *shard) evictables(k kind) []evictable {
+	s.evictions = s.evictions[:0]
+	for len(s.evictions) < evictBatch {
 		if *k.hand++; *k.hand >= k.cap {
 			*k.hand = 0
 		}
-		if r := k.at(*k.hand); r != noRef {
-			seen = append(seen, r)
+		r := k.at(*k.hand)
+		if r == noRef {
+			continue
 		}
-	}
-	slices.SortStableFunc(seen, func(a, b ref) int { return cmp.Compare(s.store.lastActive(a), s.store.lastActive(b)) })
-	for _, r := range seen[:len(seen)/2] {
-		if !s.store.used(r) {
-			continue // finished with a newer incarnation
+		e := evictable{at: r}
+		if r&loneRef != 0 {
+			e.active = s.store.lones.At(uint32(r &^ loneRef)).time
+		} else {
+			c := s.store.load(r, &key{}, 0) // whose key does not matter here
+			e.active, e.proved = c.End(), c.proved()
 		}
-		c := s.load(r)
-		s.expire(c)
-		c.evicted = true
-		s.finish(c)
+		s.evictions = append(s.evictions, e)
 	}
+	return s.evictions
+}
+
+// proved reports whether both ends have shown that they are there: one that forges
+// the addresses of SYNs does not see what they are answered.
+func (c *Conn) proved() bool {
+	switch c.Handshake() {
+	case Unanswered, Refused, HalfOpen:
+		return false
+	}
+	return c.ends[0].packets > 0 && c.ends[1].packets > 0
 }
 
 // used reports whether a connection is kept at r.
@@ -107,13 +163,4 @@ func (s *store) used(r ref) bool {
 		return s.lones.At(uint32(r&^loneRef)).id() != 0
 	}
 	return s.records.At(uint32(r)).ID != 0
-}
-
-// lastActive returns when the connection at r had its last segment.
-func (s *store) lastActive(r ref) capture.Time {
-	if r&loneRef != 0 {
-		return s.lones.At(uint32(r &^ loneRef)).time
-	}
-	k := key{} // which does not matter here
-	return s.load(r, &k, 0).End()
 }

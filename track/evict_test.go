@@ -69,3 +69,45 @@ func TestMemoryLimit(t *testing.T) {
 		})
 	}
 }
+
+// TestFloodAnswered floods a tracker with SYNs that a server answers. The honest
+// connections are silent meanwhile, and stay all the same.
+func TestFloodAnswered(t *testing.T) {
+	const limit, honest, sources = 8 << 20, 200, 100_000
+	tr := New(Config{MaxBytes: limit})
+	kept, evicted := 0, 0
+	tr.Done = func(c *Conn) {
+		switch {
+		case c.EndReason == Evicted:
+			evicted++
+		case c.Server().Port() == 443 && c.Handshake() == Complete && c.Client().State() == Established:
+			kept++
+		}
+	}
+	frame := uint64(0)
+	send := func(src, dst uint32, sp, dp uint16, f decode.Flags, seq, ack uint32) {
+		frame++
+		tr.Segment(&decode.Segment{
+			Time: capture.Time(frame * 10_000), Frame: frame, Src: v4Mapped(src), Dst: v4Mapped(dst), SrcPort: sp, DstPort: dp,
+			Flags: f, Seq: seq, Ack: ack, Wnd: 65535, Wire: 60,
+		})
+	}
+	const server = 0xc0000202
+	for i := range uint32(honest) {
+		send(i, server, 1000, 443, decode.SYN, 0, 0)
+		send(server, i, 443, 1000, decode.SYN|decode.ACK, 0, 1)
+		send(i, server, 1000, 443, decode.ACK, 1, 1)
+	}
+	for i := range uint32(sources) {
+		source := 10<<24 | i
+		send(source, server, 1000, 80, decode.SYN, i, 0)
+		send(server, source, 80, 1000, decode.SYN|decode.ACK, 7, i+1)
+		if b := tr.Bytes(); b > limit*5/4 {
+			t.Fatalf("took %d octets, may take %d", b, limit)
+		}
+	}
+	tr.Finish()
+	if kept != honest || evicted < sources/2 {
+		t.Errorf("%d of %d honest connections were kept, %d others evicted", kept, honest, evicted)
+	}
+}

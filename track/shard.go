@@ -92,6 +92,8 @@ type shard struct {
 	skew  time.Duration
 	frame uint64
 	ended []ended
+
+	evictions []evictable // the batch at hand
 }
 
 // A fresh is where a connection, or a candidate for one, is kept whose number is

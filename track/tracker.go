@@ -16,8 +16,9 @@ import (
 type Config struct {
 	TimeWait time.Duration // 2MSL; 0 means 60 s, as Linux has it
 	// MaxBytes is how much memory connections may take, about; 0 means any. When
-	// it is reached, those that are idle for long are evicted: their records are
-	// closed as they are.
+	// it is reached, handshakes that no client has completed are evicted, and then
+	// those connections that are idle for long: their records are closed as they
+	// are.
 	MaxBytes int
 	// Workers is how many goroutines connections are spread over, up to maxWorkers;
 	// 0 and 1 mean none but the caller's. What comes out, and in which order, does

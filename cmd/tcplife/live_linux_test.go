@@ -393,10 +393,17 @@ func TestLiveRotates(t *testing.T) {
 	}
 }
 
+// raced says that the race detector is on: everything takes ten times as long, and
+// several times the memory.
+var raced bool
+
 // TestLiveFlood: 200,000 SYNs with a source each neither lose what is known of the
 // honest connections nor pass the memory limit.
 func TestLiveFlood(t *testing.T) {
-	const sources = 200_000
+	sources := 200_000
+	if raced {
+		sources = 20_000
+	}
 	network(t, nil, "link add p0 type veth peer name p1", "link set p0 up", "link set p1 up",
 		"addr add 192.0.2.1/24 dev p0", "route add default via 192.0.2.2", "neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev p0")
 	if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/rp_filter", []byte("0"), 0); err != nil {
@@ -432,6 +439,9 @@ func TestLiveFlood(t *testing.T) {
 	for _, c := range w.open {
 		c.(*net.TCPConn).CloseWrite()
 	}
+	for _, c := range w.open {
+		io.Copy(io.Discard, c) // until the server closes
+	}
 	time.Sleep(time.Second)
 	var peak string
 	for line := range strings.Lines(readFile(t, fmt.Sprintf("/proc/%d/status", tcplife.cmd.Process.Pid))) {
@@ -463,7 +473,7 @@ func TestLiveFlood(t *testing.T) {
 	var kb int
 	fmt.Sscanf(peak, "VmHWM: %d kB", &kb)
 	const besides = 160 << 10 // the program, the ring of 64 MB, the report's own tables
-	if kb == 0 || kb > 32<<10+besides {
+	if kb == 0 || kb > 32<<10+besides && !raced {
 		t.Errorf("%s: more than the limit of 32 MB, and what else there is", peak)
 	}
 }

@@ -34,7 +34,7 @@ func (f *trackFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.stack, "stack", anomaly.StackNames()[0], oneOf("the hosts' system, which sets how long TIME_WAIT lasts and which ports clients use", anomaly.StackNames()))
 	cmd.Flags().DurationVar(&f.timeWait, "time-wait", 0, "how long TIME_WAIT lasts, if not as the --stack has it: "+timeWaits())
 	complete(cmd, "stack", anomaly.StackNames())
-	cmd.Flags().Var(&f.memory, "memory-limit", "how much memory connections may take: 512M, 4G; beyond, the longest idle are evicted")
+	cmd.Flags().Var(&f.memory, "memory-limit", "how much memory connections may take: 512M, 4G; beyond, unfinished handshakes and the longest idle are evicted")
 	cmd.Flags().IntVar(&f.workers, "workers", runtime.GOMAXPROCS(0), "over how many threads connections are spread, 1 to 8; the report is the same for any")
 	cmd.Flags().Lookup("workers").DefValue = "one for each core"
 	cmd.Flags().BoolVar(&f.zeekCompat, "zeek-compat", false, "split connections where Zeek does, by its timers too, to compare row by row")

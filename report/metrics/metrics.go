@@ -175,7 +175,7 @@ var (
 	descDropped  = prometheus.NewDesc("tcplife_dropped_packets_total", "Of these, packets that were lost for want of room in the buffer.", nil, nil)
 	descSkipped  = prometheus.NewDesc("tcplife_skipped_packets_total", "Packets that are no TCP segment or could not be decoded, by reason.", []string{"reason"}, nil)
 	descTracking = prometheus.NewDesc("tcplife_tracking_bytes", "Memory that connections take.", nil, nil)
-	descLimit    = prometheus.NewDesc("tcplife_tracking_limit_bytes", "Memory that connections may take, after which the longest idle are forgotten.", nil, nil)
+	descLimit    = prometheus.NewDesc("tcplife_tracking_limit_bytes", "Memory that connections may take, after which unfinished handshakes and the longest idle are forgotten.", nil, nil)
 )
 
 // Describe makes Metrics a prometheus.Collector.
