@@ -29,7 +29,7 @@ func notes(f *Flaws, packets, connections uint64) (notes []string) {
 	note(f.Dropped, "%s%s dropped before they were captured: what they held is not known", count(f.Dropped, "packet"), received)
 	note(f.Reassembled, "%s put together from IP fragments: checksums not verified", count(f.Reassembled, "segment"))
 	note(f.Incomplete, "%s of TCP without all their IP fragments: left out", count(f.Incomplete, "datagram"))
-	note(f.Evicted, "%s evicted at the memory limit, the longest idle first: what came of them is not known", of(f.Evicted, connections, "connection"))
+	note(f.Evicted, "%s evicted at the memory limit, unfinished handshakes and the longest idle first: what came of them is not known", of(f.Evicted, connections, "connection"))
 	note(f.Sliced, "%s longer by their IP headers than their frames: taken as cut on their way to the capture", of(f.Sliced, packets, "packet"))
 	note(f.Offloaded, "%s longer than the receiver takes (segmentation offload): packets and retransmissions on the wire are not those counted", count(f.Offloaded, "segment"))
 	note(f.Aggregates, "%s with several segments each (A-MSDU): only the first of each was looked at", of(f.Aggregates, packets, "packet"))

@@ -207,7 +207,7 @@ func (a *analysis) observation(files []string, first int) {
 	a.waited(t, inputs)
 	finish()
 	if limit := size(a.config.MaxBytes); evicted > 0 {
-		a.note(fmt.Sprintf("%d connections were evicted, the longest idle first: --memory-limit is %v", evicted, limit.String()))
+		a.note(fmt.Sprintf("%d connections were evicted, unfinished handshakes and the longest idle first: --memory-limit is %v", evicted, limit.String()))
 	}
 
 	for i := range inputs {

@@ -514,8 +514,15 @@ func flood(t *testing.T, index int, to net.HardwareAddr, sources int, meanwhile 
 		binary.BigEndian.PutUint16(tcp[16:], 0)
 		pseudo := append(slices.Clone(ip[12:20]), 0, 6, 0, 20)
 		binary.BigEndian.PutUint16(tcp[16:], sum(append(pseudo, tcp...)))
-		if err := unix.Sendto(fd, b, 0, &to4); err != nil {
-			t.Fatal(err)
+		for {
+			err := unix.Sendto(fd, b, 0, &to4)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, unix.ENOBUFS) { // the machine is busy
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
 		}
 		if i%10_000 == 0 {
 			meanwhile()
