@@ -514,7 +514,7 @@ func TestNotes(t *testing.T) {
 	const want = `note: 312 packets of 4,000 received dropped before they were captured: what they held is not known
 note: 5 segments put together from IP fragments: checksums not verified
 note: 2 datagrams of TCP without all their IP fragments: left out
-note: 9 of 120 connections evicted at the memory limit, the longest idle first: what came of them is not known
+note: 9 of 120 connections evicted at the memory limit, unfinished handshakes and the longest idle first: what came of them is not known
 note: 7 of 1,000 packets longer by their IP headers than their frames: taken as cut on their way to the capture
 note: 6 segments longer than the receiver takes (segmentation offload): packets and retransmissions on the wire are not those counted
 note: 8 of 1,000 packets with several segments each (A-MSDU): only the first of each was looked at
