@@ -29,7 +29,7 @@ The rule is silent where all SYNs of a client are ignored: that is a firewall.`,
 }
 
 var (
-	backlogDropped = count("dropped", 5, "connections of one client that met a full queue or whose SYN was ignored, while others succeeded: loss hits one or two")
+	backlogDropped = count("dropped", 3, "connections of one client that met a full queue or whose SYN was ignored, while others succeeded: loss hits one or two")
 	backlogShare   = percent("share", 10, "of that client's connections: a path that loses a tenth of its packets is of no use at all")
 )
 

@@ -54,13 +54,9 @@ func (x *churns) look(p *Pass) {
 		return
 	}
 	cli, srv := c.Client(), c.Server()
-	payload := cli.PayloadBytes() + srv.PayloadBytes()
-	if payload == 0 {
-		return // nothing was asked: a health check, or a scan
-	}
 	v := x.pairs.At(toward{cli.Addr(), serverOf(c)})
 	v.add(p)
-	v.payload += payload
+	v.payload += cli.PayloadBytes() + srv.PayloadBytes()
 	v.handshakes += took
 	v.open += c.End().Sub(c.Start)
 }

@@ -32,7 +32,7 @@ and the rule is silent.`,
 }
 
 var (
-	portScanPorts = count("ports", 15, "different ports of one host tried in vain; what Zeek's policy/misc/scan takes for a port scan")
+	portScanPorts = count("ports", 10, "different ports of one host tried in vain: programs know the ports of their servers, and fall back to a few")
 	portScanHosts = count("hosts", 25, "different hosts tried in vain at one port; what Zeek's policy/misc/scan takes for an address scan")
 	portScanShare = percent("share", 80, "of all that the source tried, what was in vain: a program with a list of servers of which many are gone still finds some")
 )
