@@ -37,7 +37,7 @@ func checkForgedReset(p *Pass) {
 		}
 		p.Report(Finding{
 			Side: SideOf(r.By), Suspect: Middlebox, Time: r.Time, Packets: frames(r.Frame, r.WentOn),
-			Message: fmt.Sprintf("%s in the name of the %v, %s", kind(&r.Reset), r.By, madeBy(&r.Reset)),
+			Message: fmt.Sprintf("%s in the name of the %v, %s", kind(&r.Reset), r.By, MadeBy(&r.Reset)),
 		})
 		ok = ok && rst.Frame != r.Frame
 	}
@@ -47,7 +47,7 @@ func checkForgedReset(p *Pass) {
 	if m, _ := rst.Maker(); m != track.Middlebox && m != track.Forger {
 		return
 	}
-	msg := fmt.Sprintf("%s in the name of the %v, %s", kind(&rst), rst.By, madeBy(&rst))
+	msg := fmt.Sprintf("%s in the name of the %v, %s", kind(&rst), rst.By, MadeBy(&rst))
 	for r, n := range rst.Unacked {
 		if n > 0 {
 			msg += fmt.Sprintf(", %s unacknowledged", octets(n, track.Role(r)))

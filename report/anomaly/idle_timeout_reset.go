@@ -80,6 +80,6 @@ func checkIdleTimeoutReset(p *Pass) {
 	}
 	p.Report(Finding{
 		Side: SideOf(rst.By), Suspect: Middlebox, Time: rst.Time, Packets: frames(rst.Asked, rst.Frame),
-		Message: fmt.Sprintf("idle for %v%s, then %s, %s%s", Dur(rst.Quiet), then, kind(&rst), madeBy(&rst), hint),
+		Message: fmt.Sprintf("idle for %v%s, then %s, %s%s", Dur(rst.Quiet), then, kind(&rst), MadeBy(&rst), hint),
 	})
 }

@@ -40,7 +40,7 @@ func checkReset(p *Pass, by track.Role) {
 	}
 	mine, peers := rst.State[by], rst.State[1-by]
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s in %v, peer in %v, %s", kind(&rst), mine, peers, madeBy(&rst))
+	fmt.Fprintf(&b, "%s in %v, peer in %v, %s", kind(&rst), mine, peers, MadeBy(&rst))
 	for r, n := range rst.Unacked {
 		if n > 0 {
 			fmt.Fprintf(&b, ", %s unacknowledged", octets(n, track.Role(r)))

@@ -36,8 +36,8 @@ func kind(r *track.Reset) string {
 	return "RST"
 }
 
-// madeBy tells who made a RST, and what shows it.
-func madeBy(r *track.Reset) string {
+// MadeBy tells who made a RST, and what shows it.
+func MadeBy(r *track.Reset) string {
 	m, mayBe := r.Maker()
 	text := makers[m]
 	for i, other := range mayBe {

@@ -34,7 +34,7 @@ func checkTimeWaitKilled(p *Pass) {
 	in, _, _ := stayIn(victim, track.TimeWait)
 	f := Finding{
 		Side: SideOf(1 - rst.By), Time: rst.Time, Packets: frames(in.Frame, rst.Asked, rst.Frame),
-		Message: fmt.Sprintf("%s ended TIME_WAIT after %v, %s", kind(&rst), Dur(rst.Time.Sub(in.Time)), madeBy(&rst)),
+		Message: fmt.Sprintf("%s ended TIME_WAIT after %v, %s", kind(&rst), Dur(rst.Time.Sub(in.Time)), MadeBy(&rst)),
 	}
 	switch m, _ := rst.Maker(); {
 	case m == track.Middlebox || m == track.Forger:

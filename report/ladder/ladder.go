@@ -13,6 +13,7 @@ import (
 	"tcplife/decode/capture"
 	"tcplife/internal/script"
 	"tcplife/report"
+	"tcplife/report/anomaly"
 	"tcplife/track"
 )
 
@@ -81,6 +82,9 @@ func (l *Ladder) Observe(id uint64, c *track.Conn, seg *decode.Segment, notes tr
 	l.taken = len(taken)
 	if seg.Flags.Has(decode.SYN) {
 		say = append(say, synOptions(seg)...)
+	}
+	if r, ok := c.Reset(); ok && r.Frame == seg.Frame {
+		say = append(say, anomaly.MadeBy(&r))
 	}
 	if seg.Opts.Has(decode.OptSACK) {
 		edge := l.base[1-from]
