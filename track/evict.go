@@ -66,7 +66,7 @@ func (s *shard) bytes() int {
 // makeRoom evicts connections if they take more memory than they may: of each
 // size that has hardly a place left and would have to grow.
 func (s *shard) makeRoom() {
-	if s.limit == 0 || s.bytes() < s.limit {
+	if s.opened++; s.limit == 0 || s.opened%(evictBatch/4) != 0 || s.bytes() < s.limit {
 		return
 	}
 	for _, k := range s.store.kinds() {

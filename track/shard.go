@@ -78,6 +78,7 @@ type shard struct {
 	numbers  bool // it is the only one, and numbers connections itself
 	timeWait time.Duration
 	limit    int
+	opened   uint // connections, so far
 
 	store store
 	zeek  zeeks
