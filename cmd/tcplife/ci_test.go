@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"tcplife/report/policy"
 )
@@ -229,5 +230,39 @@ func TestAction(t *testing.T) {
 				t.Errorf("%v: %s", err, junit)
 			}
 		})
+	}
+}
+
+// TestCheckSchema holds the report json of the sample captures to its schema.
+func TestCheckSchema(t *testing.T) {
+	var text, report bytes.Buffer
+	if status := run([]string{"schema", "check"}, &text, &text); status != statusOK {
+		t.Fatal(text.String())
+	}
+	doc, err := jsonschema.UnmarshalJSON(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told bytes.Buffer
+	if status := run([]string{"check", "-p", "default", "--report", "json", "../../testdata/pcaps"}, &report, &told); status != statusBroken {
+		t.Fatal(status, told.String())
+	}
+	if !bytes.Contains(report.Bytes(), []byte(`"buckets"`)) {
+		t.Error("nothing was measured")
+	}
+	out, err := jsonschema.UnmarshalJSON(&report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(out); err != nil {
+		t.Error(err)
 	}
 }

@@ -127,38 +127,53 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-func TestSARIF(t *testing.T) {
-	text, err := os.ReadFile("testdata/sarif-schema-2.1.0.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+// compile returns a JSON Schema.
+func compile(t *testing.T, text []byte) *jsonschema.Schema {
+	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
-	if err := c.AddResource("sarif.json", doc); err != nil {
+	if err := c.AddResource("schema.json", doc); err != nil {
 		t.Fatal(err)
 	}
-	schema, err := c.Compile("sarif.json")
+	schema, err := c.Compile("schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// TestSchemas holds the reports to the schemas of SARIF and of ours.
+func TestSchemas(t *testing.T) {
+	standard, err := os.ReadFile("testdata/sarif-schema-2.1.0.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	empty := verdict(t)
-	empty.Results = nil
-	for name, v := range map[string]*policy.Verdict{"verdict": verdict(t), "hostile": evil(t), "empty": empty} {
-		out, err := jsonschema.UnmarshalJSON(bytes.NewReader(write(t, "sarif", v)))
-		if err != nil {
-			t.Fatal(err)
+	empty.Results, empty.Packets = nil, 0
+	for format, schema := range map[string]*jsonschema.Schema{"sarif": compile(t, standard), "json": compile(t, Schema)} {
+		for name, v := range map[string]*policy.Verdict{"verdict": verdict(t), "hostile": evil(t), "empty": empty, "measured": measured(t)} {
+			out, err := jsonschema.UnmarshalJSON(bytes.NewReader(write(t, format, v)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(out); err != nil {
+				t.Errorf("%s, %s: %v", format, name, err)
+			}
 		}
-		if err := schema.Validate(out); err != nil {
-			t.Errorf("%s: %v", name, err)
+		wrong, err := jsonschema.UnmarshalJSON(strings.NewReader(`{"version":"2.1.0","runs":[{"results":[]}]}`))
+		if err != nil || schema.Validate(wrong) == nil {
+			t.Error("the schema takes what it must not")
 		}
 	}
-	wrong, _ := jsonschema.UnmarshalJSON(strings.NewReader(`{"version":"2.1.0","runs":[{"results":[]}]}`))
-	if schema.Validate(wrong) == nil {
-		t.Error("the schema takes a run without a tool")
-	}
+}
+
+// measured returns a verdict of a Judge, which has numbers.
+func measured(t *testing.T) *policy.Verdict {
+	t.Helper()
+	return policy.NewJudge(verdict(t).Policy).Verdict()
 }
 
 func TestJUnit(t *testing.T) {

@@ -79,7 +79,7 @@ const timeFormat = "2006-01-02T15:04:05.000000000Z"
 // Record returns the verdict as programs read it.
 func (v *Verdict) Record() *Record {
 	r := &Record{
-		Schema: RecordSchema, Verdict: "kept", Policy: v.Policy.Name, Captures: v.Captures,
+		Schema: RecordSchema, Verdict: "kept", Policy: v.Policy.Name, Captures: append([]string{}, v.Captures...),
 		Packets: v.Packets, Connections: v.Connections,
 		Checks: []CheckRecord{}, Notes: append([]string{}, v.Notes...), Numbers: []NumberRecord{}, Findings: []RuleRecord{},
 	}
