@@ -57,12 +57,19 @@ func newTeller(sink report.Sink, inputs *report.Inputs) *teller {
 	}
 }
 
-// moved tells the transitions of c that were not told.
-func (t *teller) moved(id uint64, c *track.Conn) {
+// moved tells the transitions of c that were not told. first says that it has had
+// one segment, the one at hand. If that is a SYN, nothing is remembered: a flood
+// has many such.
+func (t *teller) moved(id uint64, c *track.Conn, first bool) {
 	if t.transitions == nil {
 		return
 	}
-	told, changed := t.ends[id], false
+	sentSYN := toldEnds{{n: 1, to: track.SynSent, frame: c.First}}
+	told, known := t.ends[id]
+	if !known && !first {
+		told = sentSYN
+	}
+	changed := first
 	for i, e := range c.Ends() {
 		all := e.Transitions()
 		n, last := int(told[i].n), len(all)-1
@@ -85,7 +92,7 @@ func (t *teller) moved(id uint64, c *track.Conn) {
 		}
 		changed = true
 	}
-	if changed {
+	if changed && !(first && told == sentSYN) {
 		t.ends[id] = told
 	}
 }

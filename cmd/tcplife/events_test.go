@@ -58,9 +58,9 @@ func TestTellTransitions(t *testing.T) {
 			counts := map[uint64][2]int{}
 			closed := map[uint64][2]uint64{} // the frames that showed it
 			contradicted := map[uint64]bool{}
-			look := func(c *track.Conn) {
+			look := func(c *track.Conn, first bool) {
 				sink.byEnd = map[*track.End][]report.Transition{}
-				tell.moved(c.ID, c)
+				tell.moved(c.ID, c, first)
 				st, n := states[c.ID], counts[c.ID]
 				for i, e := range c.Ends() {
 					for _, m := range sink.byEnd[e] {
@@ -84,10 +84,10 @@ func TestTellTransitions(t *testing.T) {
 				}
 				states[c.ID], counts[c.ID] = st, n
 			}
-			tr.Observe = func(c *track.Conn, _ *decode.Segment, _ track.Notes) { look(c) }
-			tr.ObserveICMP = func(c *track.Conn, _ *decode.ICMPError) { look(c) }
+			tr.Observe = func(c *track.Conn, seg *decode.Segment, _ track.Notes) { look(c, seg.Frame == c.First) }
+			tr.ObserveICMP = func(c *track.Conn, _ *decode.ICMPError) { look(c, false) }
 			tr.Done = func(c *track.Conn) {
-				look(c)
+				look(c, false)
 				for i, e := range c.Ends() {
 					if n, want := counts[c.ID][i], len(e.Transitions()); n != want && !contradicted[c.ID] {
 						t.Errorf("%s: %s: connection %d: %d moves of the %v were told, it made %d", name, s.Comment, c.ID, n, track.Role(i), want)

@@ -77,7 +77,7 @@ const packetBlock = 32
 func (k *keeper) packet(p *capture.Packet) error {
 	if k.w != nil && (k.size > 0 && k.written+int64(packetBlock+len(p.Data)) > int64(k.size) ||
 		k.every > 0 && p.Time.Sub(k.begun) >= k.every) {
-		if err := k.close(); err != nil {
+		if err := k.close(p.Time); err != nil {
 			return err
 		}
 	}
@@ -162,14 +162,16 @@ func (k *keeper) flush() error {
 	return k.failed(k.w.Flush())
 }
 
-// close ends the present file, with what the kernel counted meanwhile.
-func (k *keeper) close() error {
+// close ends the present file, with the time until which it holds what passed, and
+// what the kernel counted meanwhile.
+func (k *keeper) close(end capture.Time) error {
 	if k.w == nil {
 		return nil
 	}
 	now := k.stats()
 	err := k.w.WriteInterfaceStats(0, pcapgo.NgInterfaceStatistics{
-		LastUpdate: time.Now(), PacketsReceived: now.Received - k.before.Received, PacketsDropped: now.Dropped - k.before.Dropped,
+		LastUpdate: end.UTC(), EndTime: end.UTC(),
+		PacketsReceived: now.Received - k.before.Received, PacketsDropped: now.Dropped - k.before.Dropped,
 	})
 	err = errors.Join(err, k.w.Flush(), k.file.Close())
 	k.w = nil

@@ -386,10 +386,12 @@ func (w *watching) begin(t *track.Tracker, in *input, base uint64) source {
 	w.linkTypes = make(map[uint32]bool)
 	w.a.begun = true // what goes on is told before there is a packet
 	done := t.Done
-	t.Observe = func(c *track.Conn, _ *decode.Segment, _ track.Notes) { w.teller.moved(base+c.ID, c) }
-	t.ObserveICMP = func(c *track.Conn, _ *decode.ICMPError) { w.teller.moved(base+c.ID, c) }
+	t.Observe = func(c *track.Conn, seg *decode.Segment, _ track.Notes) {
+		w.teller.moved(base+c.ID, c, seg.Frame == c.First)
+	}
+	t.ObserveICMP = func(c *track.Conn, _ *decode.ICMPError) { w.teller.moved(base+c.ID, c, false) }
 	t.Done = func(c *track.Conn) {
-		w.teller.moved(base+c.ID, c)
+		w.teller.moved(base+c.ID, c, false)
 		if w.server != nil {
 			w.server.Connection(c)
 		}
@@ -451,12 +453,14 @@ func (w *watching) flush() error {
 
 // end takes what ended it, nil if somebody asked for that.
 func (w *watching) end(err error) error {
+	ended := now()
 	if w.keep != nil {
-		err = errors.Join(err, w.keep.close())
+		err = errors.Join(err, w.keep.close(ended))
 	}
 	counted := w.src.Stats()
 	w.a.ended(w.name, w.in, capture.Info{
 		Format: "live", LinkTypes: slices.Sorted(maps.Keys(w.linkTypes)), Received: counted.Received, Dropped: counted.Dropped,
+		Ended: ended,
 	}, err)
 	return io.EOF
 }
