@@ -46,7 +46,7 @@ type tallies struct {
 type ruleTally struct {
 	failing, telling, allowed uint64
 	worst                     anomaly.Severity
-	suspects                  [anomaly.TheCapture + 1]uint64
+	suspects                  [1 << 8]uint64 // by anomaly.Suspect
 	examples                  examples
 }
 

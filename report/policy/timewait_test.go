@@ -1,0 +1,59 @@
+package policy
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"tcplife/decode/capture"
+)
+
+// TestTimeline holds the peaks to those of a count without bounds: to the second, and
+// no less, where time is coarser.
+func TestTimeline(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct {
+		n, span int // intervals, seconds that they begin in
+		coarse  bool
+	}{{1, 1, false}, {100, 300, false}, {900, 500, false}, {5000, 100000, true}, {20000, 10, false}} {
+		l := timeline{step: time.Second, delta: make(map[int64]int)}
+		type change struct {
+			at int64
+			by int
+		}
+		var all []change
+		for range c.n {
+			from := int64(1e9) + r.Int64N(int64(c.span))
+			until := from + r.Int64N(60)
+			l.add(capture.Time(from*1e9+r.Int64N(1e9)), capture.Time(until*1e9+r.Int64N(1e9)))
+			all = append(all, change{from, 1}, change{until + 1, -1})
+			if len(l.delta) > 2*maxSteps {
+				t.Fatalf("%d steps", len(l.delta))
+			}
+		}
+		slices.SortFunc(all, func(a, b change) int { return cmp.Or(cmp.Compare(a.at, b.at), a.by-b.by) })
+		now, most := 0, 0
+		for _, x := range all {
+			now += x.by
+			most = max(most, now)
+		}
+		got, at := l.peak()
+		if c.coarse != (l.step > time.Second) {
+			t.Errorf("%+v: steps of %v", c, l.step)
+		}
+		if int(got) < most || !c.coarse && int(got) != most || at == 0 {
+			t.Errorf("%+v: got %d, want %d", c, got, most)
+		}
+	}
+	// Clocks that are far apart.
+	l := timeline{step: time.Second, delta: make(map[int64]int)}
+	for range 3 * maxSteps {
+		at := capture.Time(r.Int64())
+		l.add(at, at+1)
+	}
+	if got, _ := l.peak(); got == 0 || len(l.delta) > 2*maxSteps {
+		t.Error(got, len(l.delta))
+	}
+}
