@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -560,5 +562,24 @@ func TestOctets(t *testing.T) {
 		if got := octets(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
+	}
+}
+
+// TestExamples: of many findings people see three, the worst first, and among equals
+// those that came first.
+func TestExamples(t *testing.T) {
+	var sum Summary
+	for i, weight := range []int64{1, 5, 3, 5, 2, 0} {
+		sum.Finding(&Finding{Finding: anomaly.Finding{
+			Rule: anomaly.PortScan, Severity: anomaly.Warn, Weight: weight, Message: fmt.Sprintf("%d of weight %d", i, weight),
+		}})
+	}
+	groups, _ := sum.Groups()
+	var got []string
+	for _, x := range groups[0].Examples {
+		got = append(got, x.Message)
+	}
+	if want := []string{"1 of weight 5", "3 of weight 5", "2 of weight 3"}; !slices.Equal(got, want) || groups[0].Count != 6 {
+		t.Errorf("%q of %d, want %q", got, groups[0].Count, want)
 	}
 }

@@ -142,7 +142,7 @@ type Group struct {
 	Count    uint64 // of findings
 	Several  bool   // each is about several connections
 	Worst    anomaly.Severity
-	Examples []Example // the first three of the worst severity
+	Examples []Example // three of the worst severity, the worst first
 }
 
 // An Example is one finding of a Group.
@@ -151,6 +151,8 @@ type Example struct {
 	Frame   uint64 // the first that shows it, 0 if none
 	Inputs  *Inputs
 	Message string
+
+	weight int64
 }
 
 type groupKey struct {
@@ -220,13 +222,19 @@ func (m *Summary) finding(f *anomaly.Finding, at serverKey, conn uint64, in *Inp
 	if f.Severity > g.Worst {
 		g.Worst, g.Examples = f.Severity, g.Examples[:0]
 	}
-	if f.Severity == g.Worst && len(g.Examples) < maxExamples {
-		x := Example{Conn: conn, Inputs: in, Message: f.Message}
-		if len(f.Packets) > 0 {
-			x.Frame = f.Packets[0]
-		}
-		g.Examples = append(g.Examples, x)
+	if f.Severity < g.Worst || len(g.Examples) == maxExamples && f.Weight <= g.Examples[maxExamples-1].weight {
+		return
 	}
+	x := Example{Conn: conn, Inputs: in, Message: f.Message, weight: f.Weight}
+	if len(f.Packets) > 0 {
+		x.Frame = f.Packets[0]
+	}
+	place := slices.IndexFunc(g.Examples, func(y Example) bool { return x.weight > y.weight })
+	if place < 0 {
+		place = len(g.Examples)
+	}
+	g.Examples = slices.Insert(g.Examples, place, x)
+	g.Examples = g.Examples[:min(len(g.Examples), maxExamples)]
 }
 
 // Capture counts an input.

@@ -56,5 +56,5 @@ func checkAcceptQueueFull(p *Pass) {
 	case srv.Acted():
 		msg += ", then accepted"
 	}
-	p.Report(Finding{Side: ServerSide, Suspect: ServerApp, Time: first, Packets: frames(shown...), Message: msg})
+	p.Report(Finding{Side: ServerSide, Suspect: ServerApp, Time: first, Packets: frames(shown...), Message: msg, Weight: int64(last.Sub(first))})
 }

@@ -177,6 +177,7 @@ type Finding struct {
 	Time     capture.Time // of what is found, not of its discovery
 	Packets  []uint64     // frames that show it, ascending
 	Message  string       // what the wire shows: values, no adjectives
+	Weight   int64        // how bad it is beside others of its rule: ns, octets or a count; 0 if nothing tells
 
 	// Of a finding about several connections: some of their ids, the first of them,
 	// and the address that it is about, with its port if it has one.

@@ -36,18 +36,20 @@ type Why string
 
 // What may be lacking.
 const (
-	OneSided  Why = "one-sided"        // only one end was seen to send
-	Gaps      Why = "gaps"             // segments are missing in the capture
-	Midstream Why = "midstream"        // it is older than the capture
-	EndsSoon  Why = "ends too soon"    // the capture, or the record, ends before anybody could know
-	Evicted   Why = "evicted"          // it had to make room
-	Snaplen   Why = "captured in part" // what would tell was cut off
-	Unordered Why = "clock steps back" // times can't be compared
+	OneSided Why = "one-sided"     // only one end was seen to send
+	Gaps     Why = "gaps"          // segments are missing in the capture
+	EndsSoon Why = "ends too soon" // the capture, or the record, ends before anybody could know
+	Evicted  Why = "evicted"       // it had to make room
 )
 
 // NotJudged says why the rule does not tell whether it should report, where it
 // otherwise might.
-func (p *Pass) NotJudged(why Why) { p.unjudged = append(p.unjudged, NotJudged{p.rule, why}) }
+func (p *Pass) NotJudged(why Why) {
+	if why == EndsSoon && p.Conn.EndReason == track.Evicted {
+		why = Evicted
+	}
+	p.unjudged = append(p.unjudged, NotJudged{p.rule, why})
+}
 
 // Judged reports whether the connection was captured well enough to blame an end
 // for what it did not send: from both directions and without gaps. If not, that is
@@ -64,18 +66,20 @@ func (p *Pass) Judged() bool {
 	return false
 }
 
-// Report adds a finding. Rule, and Severity if it is zero, are filled in.
-func (p *Pass) Report(f Finding) {
+// Report adds a finding, and returns it as it was added. Rule, and Severity if it is
+// zero, are filled in.
+func (p *Pass) Report(f Finding) *Finding {
 	f.Rule = p.rule
 	if f.Severity == 0 {
 		f.Severity = p.rule.Severity
 	}
 	p.findings = append(p.findings, f)
+	return &p.findings[len(p.findings)-1]
 }
 
-// Reportf adds a finding about the end e.
-func (p *Pass) Reportf(e *track.End, by Suspect, at capture.Time, frames []uint64, format string, args ...any) {
-	p.Report(Finding{
+// Reportf adds a finding about the end e, and returns it as it was added.
+func (p *Pass) Reportf(e *track.End, by Suspect, at capture.Time, frames []uint64, format string, args ...any) *Finding {
+	return p.Report(Finding{
 		Side: SideOf(p.Conn.Role(e)), Suspect: by, Time: at, Packets: frames,
 		Message: fmt.Sprintf(format, args...),
 	})

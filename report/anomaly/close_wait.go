@@ -53,7 +53,7 @@ func checkCloseWait(p *Pass) {
 			return
 		}
 		p.Reportf(e, AppOf(c.Role(e)), in.Time, frames(in.Frame, e.DataFrame(), out.Frame),
-			"in CLOSE_WAIT, silent for %v%s", Dur(quiet), then)
+			"in CLOSE_WAIT, silent for %v%s", Dur(quiet), then).Weight = int64(quiet)
 	}
 }
 

@@ -89,7 +89,7 @@ func (g *group) finding(addr decode.Addr, port uint16, by Suspect, msg string) F
 	slices.Sort(g.conns)
 	return Finding{
 		Suspect: by, Time: g.from, Packets: frames(slices.Clone(g.frames)...), Conns: g.conns,
-		Addr: addr, Port: port, Message: msg,
+		Addr: addr, Port: port, Message: msg, Weight: int64(g.n),
 	}
 }
 

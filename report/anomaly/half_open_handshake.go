@@ -56,6 +56,6 @@ func checkHalfOpenHandshake(p *Pass) {
 	}
 	p.Report(Finding{
 		Side: ServerSide, Suspect: suspect, Time: first,
-		Packets: frames(c.First, srv.SinceFrame(), srv.SentFrame()), Message: msg,
+		Packets: frames(c.First, srv.SinceFrame(), srv.SentFrame()), Message: msg, Weight: int64(held),
 	})
 }

@@ -48,7 +48,7 @@ func checkHandshakeRetried(p *Pass) {
 		return
 	}
 	p.Reportf(cli, Network, asked, frames(c.First, cli.SinceFrame()),
-		"%s and %s: the handshake took %v", Counted(uint64(syns), "SYN"), Counted(uint64(synacks), "SYN,ACK"), Dur(took))
+		"%s and %s: the handshake took %v", Counted(uint64(syns), "SYN"), Counted(uint64(synacks), "SYN,ACK"), Dur(took)).Weight = int64(took)
 }
 
 // tries returns how often the end sent its SYN before that time after the first.

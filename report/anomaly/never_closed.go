@@ -38,6 +38,7 @@ func checkNeverClosed(p *Pass) {
 	}
 	p.Report(Finding{
 		Time: last, Packets: frames(c.Last()),
+		Weight:  int64(idle),
 		Message: "idle for " + Dur(idle).String() + ", neither FIN nor keep-alive",
 	})
 }

@@ -89,7 +89,7 @@ func reportSilence(p *Pass, e *track.End, r track.Repeats, atLeast int, growing 
 		msg += ", then RST"
 		shown = append(shown, rst.Frame)
 	}
-	p.Report(Finding{Side: SideOf(peer), Suspect: HostOf(peer), Time: r.First, Packets: shown, Message: msg})
+	p.Report(Finding{Side: SideOf(peer), Suspect: HostOf(peer), Time: r.First, Packets: shown, Message: msg, Weight: int64(r.Last.Sub(r.First))})
 }
 
 // gaveUp reports whether the end broke the connection off.

@@ -52,7 +52,7 @@ func checkSynUnanswered(p *Pass) {
 	}
 	p.Report(Finding{
 		Side: ServerSide, Suspect: Network, Time: first,
-		Packets: frames(c.First, c.Last()), Message: msg,
+		Packets: frames(c.First, c.Last()), Message: msg, Weight: int64(waited),
 	})
 }
 

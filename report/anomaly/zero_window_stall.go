@@ -48,6 +48,6 @@ func checkZeroWindowStall(p *Pass) {
 			msg += ", and still is"
 		}
 		r := p.Conn.Role(e)
-		p.Report(Finding{Side: SideOf(r), Suspect: AppOf(r), Time: z.From, Packets: frames(z.FromFrame, z.ToFrame), Message: msg})
+		p.Report(Finding{Side: SideOf(r), Suspect: AppOf(r), Time: z.From, Packets: frames(z.FromFrame, z.ToFrame), Message: msg, Weight: int64(z.Longest)})
 	}
 }
