@@ -147,11 +147,11 @@ func (z *zeekConn) segment(s *zeeks, from uint8, seg *decode.Segment) zeekTimer 
 	if !z.begun {
 		p.begin()
 	}
-	z.ends[from].packets++
-	z.ends[from].ipBytes += uint64(seg.IPLen())
-	if seg.Opts.Has(decode.OptCut) {
+	if seg.Opts.Has(decode.OptCut) { // it opens a connection, and is not counted
 		return p.due
 	}
+	z.ends[from].packets++
+	z.ends[from].ipBytes += uint64(seg.IPLen())
 	f := seg.Flags
 	if z.n == 1 && z.letters[0] == 'H' && !f.Any(decode.SYN|decode.FIN|decode.RST) {
 		z.flip(s)
