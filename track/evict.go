@@ -56,7 +56,7 @@ func (t *Tracker) Bytes() int {
 func (s *shard) bytes() int {
 	st := &s.store
 	n := st.table.Bytes() + 4*len(s.over.items) + 32*st.pairs.Cap() + len(st.foreign)*int(unsafe.Sizeof(*loneForeigns{}[0])) +
-		s.zeek.conns.Cap()*int(unsafe.Sizeof(zeekConn{})) + cap(s.zeek.timers.all)*int(unsafe.Sizeof(pendingTimer{}))
+		s.zeek.bytes()
 	for _, k := range st.kinds() {
 		n += k.size * k.cap
 	}

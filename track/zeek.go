@@ -102,7 +102,7 @@ const (
 	zeekUnacked       = 10 << 20 // tcp_excessive_data_without_further_acks
 
 	// zeekBlocks bounds the blocks of one end, where Zeek bounds only their octets.
-	zeekBlocks = 1024
+	zeekBlocks = 256
 )
 
 // Letters that are given once.

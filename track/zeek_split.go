@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"slices"
 	"time"
+	"unsafe"
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
@@ -26,6 +27,13 @@ func (s *zeeks) rareOf(z *zeekConn) *zeekRare {
 		z.rare = s.rares.New() + 1
 	}
 	return s.rares.At(z.rare - 1)
+}
+
+// bytes returns about how much memory s takes, with a few blocks for each connection
+// that has had any.
+func (s *zeeks) bytes() int {
+	return s.conns.Cap()*int(unsafe.Sizeof(zeekConn{})) + s.rares.Cap()*(int(unsafe.Sizeof(zeekRare{}))+1024) +
+		cap(s.timers.all)*int(unsafe.Sizeof(pendingTimer{}))
 }
 
 // note lets Zeek see a segment of c.

@@ -151,3 +151,31 @@ func TestZeekTimers(t *testing.T) {
 		t.Errorf("%d of %d connections were told", done, n)
 	}
 }
+
+// TestZeekHoles: holes beyond the limit end the search for gaps, and no memory is
+// held for them any more.
+func TestZeekHoles(t *testing.T) {
+	tr := New(Config{History: true})
+	a, b := v4Mapped(0xc0000201), v4Mapped(0xc0000202)
+	seg := decode.Segment{Flags: decode.ACK, Src: a, Dst: b, SrcPort: 1024, DstPort: 99, Seq: 1, Ack: 1, Len: 10, Wnd: 1}
+	ack := decode.Segment{Flags: decode.ACK, Src: b, Dst: a, SrcPort: 99, DstPort: 1024, Seq: 1, Ack: 11, Wnd: 1}
+	for i := range uint32(zeekBlocks + 10) {
+		seg.Frame, seg.Seq = uint64(2*i+1), 1+20*i
+		tr.Segment(&seg)
+		ack.Frame = uint64(2*i + 2)
+		tr.Segment(&ack)
+		z := &tr.only().zeek
+		blocks := 0
+		if z.rares.Len() > 0 {
+			blocks = len(z.rares.At(0).blocks[0])
+		}
+		want := int(i)
+		if i > zeekBlocks {
+			want = 0
+		}
+		if blocks != want {
+			t.Fatalf("%d blocks after segment %d, want %d", blocks, i, want)
+		}
+	}
+	tr.Finish()
+}
