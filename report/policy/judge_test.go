@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,5 +150,41 @@ func TestJudge(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestGroupFinding: a finding about several connections is chosen by the address that
+// it is about, and an exception lets it pass.
+func TestGroupFinding(t *testing.T) {
+	addr := func(s string) decode.Addr { return netip.MustParseAddr(s).As16() }
+	finding := func(side anomaly.Side) *report.Finding {
+		return &report.Finding{Capture: "run.pcap", Finding: anomaly.Finding{
+			Rule: anomaly.CloseWait, Severity: anomaly.Error, Side: side, Suspect: anomaly.ServerApp, Time: script.Epoch,
+			Message: "9 sockets", Conns: []uint64{4, 5}, Addr: addr("10.0.0.5"), Port: 5432,
+		}}
+	}
+	for policy, want := range map[string]string{
+		"fail: error": "broken rule close-wait: 1 finding, none is allowed [server-app] line 1\n    10.0.0.5:5432: %s9 sockets; explain 4\n",
+		"for: [{where: {port: 5432}, rules: {close-wait: 1}}]":                                      "told rule close-wait (port 5432): 1 finding in 0 connections, 1 allowed [server-app] line 2\n    10.0.0.5:5432: %s9 sockets; explain 4\n",
+		"for: [{where: {port: 5433}, rules: {close-wait: ignore}}]":                                 "broken rule close-wait: 1 finding, none is allowed [server-app] line 1\n    10.0.0.5:5432: %s9 sockets; explain 4\nkept rule close-wait (port 5433): no findings line 2\n",
+		"for: [{where: {host: 10.0.0.0/24}, rules: {close-wait: ignore}}]":                          "kept rule close-wait (host 10.0.0.0/24): no findings that count line 2\n",
+		"allow: [{rule: close-wait, where: {host: 10.0.0.5}, reason: known, until: 2026-01-01}]":    "kept rule close-wait: no findings that count, 1 let pass by an exception line 1\n",
+		"for: [{where: {suspect: server-app, host: 10.0.0.5}, rules: {close-wait: {from: never}}}]": "kept rule close-wait (host 10.0.0.5, suspect server-app): no findings that count line 2\n",
+	} {
+		for side, who := range map[anomaly.Side]string{anomaly.NoSide: "", anomaly.ServerSide: "server ", anomaly.ClientSide: "client "} {
+			p, err := Parse("p", []byte("version: 1\n"+policy+"\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			j := NewJudge(p)
+			j.Explain = func(conn uint64, _ string) string { return fmt.Sprintf("explain %d", conn) }
+			if err := j.Finding(finding(side)); err != nil {
+				t.Fatal(err)
+			}
+			got, want := dump(j.Verdict()), strings.ReplaceAll(want, "%s", who)
+			if got != want {
+				t.Errorf("%s: %s: got\n%swant\n%s", policy, side, got, want)
+			}
+		}
 	}
 }
