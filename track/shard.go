@@ -65,7 +65,9 @@ type ended struct {
 	record record
 	key    key
 	reason EndReason
-	conn   *Conn // with what is rare about it; nil if nothing is
+	event  int          // frame of the block at which it ended
+	now    capture.Time // its time
+	conn   *Conn        // with what is rare about it; nil if nothing is
 	told   *Zeek
 }
 
@@ -89,6 +91,7 @@ type shard struct {
 	// Of the segment at hand.
 	block *block // nil: the capture has ended
 	item  *item
+	event int
 	clock capture.Time
 	skew  time.Duration
 	frame uint64
@@ -131,7 +134,8 @@ func (s *shard) run(b *block) {
 	mine.noted = false
 	s.numberUntil(int(b.seq) - len(s.t.ring))
 	if s.zeek.splits {
-		s.clock, s.skew, s.frame = b.before, b.skews[0], b.frames[0]
+		s.goTo(b, 0)
+		s.clock = b.before
 		s.runOut(s.t.raw)
 	}
 	for items := mine.items; len(items) > 0; {
@@ -140,7 +144,8 @@ func (s *shard) run(b *block) {
 		s.touch(b, chunk)
 		for _, i := range chunk {
 			it := &b.items[i]
-			s.item, s.clock, s.skew, s.frame = it, b.times[it.event], b.skews[it.event], b.frames[it.event]
+			s.item = it
+			s.goTo(b, it.event)
 			switch {
 			case it.quote != quotesNone:
 				s.quoted(&b.quotes[it.quote], it)
@@ -153,11 +158,8 @@ func (s *shard) run(b *block) {
 		}
 	}
 	s.item = nil
-	if last := b.events - 1; last >= 0 {
-		s.clock, s.skew, s.frame = b.times[last], b.skews[last], b.frames[last]
-	}
 	if !s.zeek.splits {
-		s.lapse()
+		s.lapse(b)
 	}
 	mine.ended = s.ended
 }
@@ -175,30 +177,52 @@ func (s *shard) touch(b *block, chunk []uint16) {
 	}
 }
 
-// lapse finishes the connections whose 2MSL have passed.
-func (s *shard) lapse() {
-	for {
+// lapse finishes the connections whose 2MSL have passed in the block, at the frame
+// at which they had.
+func (s *shard) lapse(b *block) {
+	for at := 0; ; {
 		r, ok := s.over.front()
-		if !ok || s.clock.Sub(s.store.records.At(uint32(r)).over) < s.timeWait {
+		if !ok {
 			return
 		}
+		over := s.store.records.At(uint32(r)).over
+		if b.times[b.events-1].Sub(over) < s.timeWait {
+			return
+		}
+		i, _ := slices.BinarySearch(b.times[:b.events], over.Add(s.timeWait))
+		at = max(at, i)
+		s.goTo(b, at)
 		c := s.load(r)
 		s.over.remove(c)
-		switch {
-		case !c.isOver:
-		case s.clock.Sub(c.over) < s.timeWait:
-			s.over.push(c)
-		default:
-			s.expire(c)
-			s.finish(c)
+		if !c.isOver {
+			s.store.save(c)
 			continue
 		}
-		s.store.save(c)
+		s.expire(c)
+		s.finish(c)
 	}
+}
+
+// goTo makes the frame of the block with that number the one at hand.
+func (s *shard) goTo(b *block, event int) {
+	s.event, s.clock, s.skew, s.frame = event, b.times[event], b.skews[event], b.frames[event]
 }
 
 // due reports whether the record of c is to be closed: its 2MSL have passed.
 func (s *shard) due(c *Conn) bool { return c.isOver && s.clock.Sub(c.over) >= s.timeWait }
+
+// finishDue finishes c, which is due, at the frame since which it was, if that is in
+// the block.
+func (s *shard) finishDue(c *Conn) {
+	here := s.event
+	if at := c.over.Add(s.timeWait); at > s.block.before {
+		i, _ := slices.BinarySearch(s.block.times[:s.block.events], at)
+		s.goTo(s.block, i)
+	}
+	s.expire(c)
+	s.finish(c)
+	s.goTo(s.block, here)
+}
 
 // newID returns the number of a connection that the item at hand begins, or may
 // turn out to have begun.
@@ -273,8 +297,7 @@ func (s *shard) segment(seg *decode.Segment, it *item) {
 		if !s.due(c) {
 			break
 		}
-		s.expire(c)
-		s.finish(c)
+		s.finishDue(c)
 		r, found = s.store.find(k, hash)
 	}
 	if !found {
@@ -305,8 +328,7 @@ func (s *shard) segment(seg *decode.Segment, it *item) {
 	for o := c.older; o != nil; {
 		older := o.older
 		if s.due(o) {
-			s.expire(o)
-			s.finish(o)
+			s.finishDue(o)
 		}
 		o = older
 	}
@@ -591,7 +613,7 @@ func (s *shard) report(c *Conn) {
 		s.store.table.Remove(c.hash, uint32(c.ref))
 	}
 	c.older = nil
-	s.ended = append(s.ended, ended{record: *c.record, key: c.key, reason: c.EndReason, told: c.told})
+	s.ended = append(s.ended, ended{record: *c.record, key: c.key, reason: c.EndReason, event: s.event, now: s.clock.Add(-s.skew), told: c.told})
 	c.told = nil
 	if c.plain() {
 		s.store.drop(c)

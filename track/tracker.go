@@ -107,7 +107,8 @@ func (t *Tracker) start() {
 }
 
 // Now returns the time by the capture's clock: that of the latest frame that was
-// taken, as long as times don't step back.
+// taken, as long as times don't step back; within Done, of the frame at which the
+// connection's record became final.
 func (t *Tracker) Now() capture.Time { return t.now }
 
 // Segment takes the next segment.
@@ -267,7 +268,6 @@ func (t *Tracker) Flush() {
 // take numbers the connections that a block's segments began, and hands over what
 // became final.
 func (t *Tracker) take(b *block) {
-	t.now = b.times[b.events-1].Add(-b.skews[b.events-1])
 	if len(t.shards) > 1 {
 		ids := &t.ids[b.seq%uint64(len(t.ids))]
 		for i := range b.items[:b.n] {
@@ -290,6 +290,7 @@ func (t *Tracker) take(b *block) {
 		}
 	}
 	t.handAll()
+	t.now = b.times[b.events-1].Add(-b.skews[b.events-1])
 }
 
 // collect adds connections that ended to those that are handed over next.
@@ -300,9 +301,12 @@ func (t *Tracker) collect(l []ended) {
 	}
 }
 
-// handAll hands over what was collected, in order of ID.
+// handAll hands over what was collected, in the order in which it ended, and of what
+// ended at one frame in order of ID.
 func (t *Tracker) handAll() {
-	slices.SortFunc(t.order, func(a, b *ended) int { return cmp.Compare(a.record.ID, b.record.ID) })
+	slices.SortFunc(t.order, func(a, b *ended) int {
+		return cmp.Or(cmp.Compare(a.event, b.event), cmp.Compare(a.record.ID, b.record.ID))
+	})
 	for _, e := range t.order {
 		t.hand(e)
 	}
@@ -319,7 +323,7 @@ func (t *Tracker) hand(e *ended) {
 		c = e.conn
 	}
 	c.attach(&e.record, noRef, &e.key, 0)
-	c.EndReason, c.told = e.reason, e.told
+	c.EndReason, c.told, t.now = e.reason, e.told, e.now
 	t.Done(c)
 }
 
@@ -339,7 +343,7 @@ func (t *Tracker) Each(f func(*Conn)) {
 	var refs [maxWorkers][]ref
 	for i, s := range t.shards {
 		s.settleIDs()
-		s.clock, s.skew, s.frame, s.block = t.clock.now, t.clock.skew, t.frame, nil
+		s.event, s.clock, s.skew, s.frame, s.block = 0, t.clock.now, t.clock.skew, t.frame, nil
 		refs[i] = s.store.all()
 	}
 	for {
@@ -370,7 +374,7 @@ func (t *Tracker) Finish() {
 	t.Flush()
 	for _, s := range t.shards {
 		s.settleIDs()
-		s.clock, s.skew, s.frame, s.block = t.clock.now, t.clock.skew, t.frame, nil
+		s.event, s.clock, s.skew, s.frame, s.block = 0, t.clock.now, t.clock.skew, t.frame, nil
 		if t.running {
 			close(s.in) // its goroutine ends
 		}
