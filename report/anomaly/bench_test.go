@@ -6,6 +6,7 @@ import (
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
+	"tcplife/internal/script"
 	"tcplife/report/anomaly"
 	"tcplife/track"
 )
@@ -39,4 +40,29 @@ func syn(i uint32) *decode.Segment {
 	}
 	binary.BigEndian.PutUint32(s.Src[12:], i*2246822519+1)
 	return s
+}
+
+// BenchmarkOrderly is what all rules cost for a connection that is opened, used and
+// closed as it should be.
+func BenchmarkOrderly(b *testing.B) {
+	scripts, err := script.Parse("0 --> S 0:0(0)\n+.010 <-- S. 0:0(0) ack 1\n+.000 --> . 1:1(0) ack 1\n" +
+		"+.1 --> P. 1:101(100) ack 1\n+.010 <-- P. 1:201(200) ack 101\n+.010 --> F. 101:101(0) ack 201\n" +
+		"+.010 <-- F. 201:201(0) ack 102\n+.000 --> . 102:102(0) ack 202\n")
+	if err != nil {
+		b.Fatal(err)
+	}
+	checker := anomaly.NewChecker(anomaly.All, anomaly.Config{})
+	tr := track.New(track.Config{})
+	tr.Done = func(c *track.Conn) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if found, _ := checker.Check(c, c.ID, tr.Now()); len(found) > 0 {
+				b.Fatal(found)
+			}
+		}
+	}
+	for _, e := range scripts[0].Events(1, 2) {
+		tr.Segment(e.Segment)
+	}
+	tr.Finish()
 }

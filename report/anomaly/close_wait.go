@@ -38,9 +38,9 @@ func checkCloseWait(p *Pass) {
 		if in.To != track.CloseWait {
 			continue
 		}
-		until, then := p.Now, ""
+		until := p.Now
 		if left {
-			until, then = out.Time, ", then "+out.To.String()
+			until = out.Time
 		}
 		quiet := until.Sub(max(in.Time, e.Data()))
 		switch {
@@ -52,6 +52,10 @@ func checkCloseWait(p *Pass) {
 		case !p.Judged():
 			return
 		}
+		then := ""
+		if left {
+			then = ", then " + out.To.String()
+		}
 		p.Reportf(e, AppOf(c.Role(e)), in.Time, frames(in.Frame, e.DataFrame(), out.Frame),
 			"in CLOSE_WAIT, silent for %v%s", Dur(quiet), then).Weight = int64(quiet)
 	}
@@ -60,12 +64,13 @@ func checkCloseWait(p *Pass) {
 // stayIn returns the end's move into a state and, if it left it, the move out of
 // it. The first is zero if the end never was in that state.
 func stayIn(e *track.End, s track.State) (in track.Transition, left bool, out track.Transition) {
-	for _, t := range e.Transitions() {
-		switch s {
+	moves := e.Transitions()
+	for i := range moves { // a copy of each would cost more than all else
+		switch t := &moves[i]; s {
 		case t.To:
-			in = t
+			in = *t
 		case t.From:
-			left, out = true, t
+			left, out = true, *t
 		}
 	}
 	return in, left, out
