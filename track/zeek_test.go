@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
@@ -72,6 +73,13 @@ func TestZeek(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestZeekSize holds docs/zeek.md to what it says.
+func TestZeekSize(t *testing.T) {
+	if n := unsafe.Sizeof(zeekConn{}); n != 232 {
+		t.Errorf("%d octets", n)
 	}
 }
 
