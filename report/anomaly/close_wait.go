@@ -64,6 +64,9 @@ func checkCloseWait(p *Pass) {
 // stayIn returns the end's move into a state and, if it left it, the move out of
 // it. The first is zero if the end never was in that state.
 func stayIn(e *track.End, s track.State) (in track.Transition, left bool, out track.Transition) {
+	if _, _, ever := e.Entered(s); !ever {
+		return in, false, out
+	}
 	moves := e.Transitions()
 	for i := range moves { // a copy of each would cost more than all else
 		switch t := &moves[i]; s {

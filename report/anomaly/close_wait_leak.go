@@ -72,12 +72,15 @@ func program(c *track.Conn, e *track.End) server {
 func (l *leaks) look(p *Pass) {
 	c := p.Conn
 	for _, e := range c.Ends() {
+		v := l.programs.Has(program(c, e))
+		if v == nil && e.State() != track.CloseWait {
+			continue
+		}
 		in, left, out := stayIn(e, track.CloseWait)
 		if in.To != track.CloseWait {
 			continue
 		}
 		lingers, _ := stuck(p)
-		v := l.programs.Has(program(c, e))
 		if v == nil {
 			if lingers != e {
 				continue
