@@ -25,6 +25,10 @@ that a firewall in between has dropped the connection.`,
 var neverClosedAfter = span("after", 10*time.Minute,
 	"longer than what programs keep unused connections for (75 s to 5 min by default), and than many firewalls do")
 
+// joinedAfter is longer than captures of an idle connection last: what comes after
+// such a time is of another capture, joined into one file with the first.
+const joinedAfter = 7 * 24 * time.Hour
+
 func checkNeverClosed(p *Pass) {
 	c := p.Conn
 	cli, srv := c.Client(), c.Server()
@@ -33,7 +37,13 @@ func checkNeverClosed(p *Pass) {
 	}
 	last := max(cli.Sent(), srv.Sent())
 	idle := p.Now.Sub(last)
-	if idle < p.Duration(neverClosedAfter) || !p.Judged() {
+	switch {
+	case idle < p.Duration(neverClosedAfter):
+		return
+	case idle > joinedAfter:
+		p.NotJudged(Gaps)
+		return
+	case !p.Judged():
 		return
 	}
 	p.Report(Finding{
