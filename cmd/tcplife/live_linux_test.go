@@ -215,7 +215,7 @@ func TestLiveEqualsFile(t *testing.T) {
 	tcpdump := begin(t, dir, "tcpdump", "-i", "lo", "--nano", "--immediate-mode", "-s", fmt.Sprint(live.DefaultSnaplen), "-w", "tcpdump.pcap", "tcp or icmp")
 	tcpdump.await(tcpdump.err, "listening on")
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "-w", "kept.pcapng", "tcp or icmp")
-	captures(t, filepath.Join(dir, "kept.pcapng"))
+	capturing(t, 2)
 	w := newWeb(t)
 	for range 20 {
 		w.get("/").Close()
@@ -267,22 +267,17 @@ func untimed(lines []string) (out []string) {
 	return out
 }
 
-// captures waits until somebody captures from lo, and keeps it in the file.
-func captures(t *testing.T, name string) {
+// capturing waits until so many programs capture from the test's network.
+func capturing(t *testing.T, programs int) {
 	t.Helper()
-	for range 200 {
-		c, err := net.Dial("udp", "127.0.0.1:9")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Write([]byte("x")) // which an ICMP error answers
-		c.Close()
-		time.Sleep(50 * time.Millisecond)
-		if fi, err := os.Stat(name); err == nil && fi.Size() > 0 {
+	all := regexp.MustCompile(`(?m)^\S+ +\d+ +3 +0003 +\d+ +1 `) // bound sockets for every protocol
+	for range 400 {
+		if len(all.FindAllString(readFile(t, "/proc/thread-self/net/packet"), -1)) >= programs {
 			return
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatal("no packet is captured")
+	t.Fatal("nobody captures: ", readFile(t, "/proc/thread-self/net/packet"))
 }
 
 func equalLines(t *testing.T, what string, live, file []string) {
@@ -303,7 +298,7 @@ func TestLiveOnTime(t *testing.T) {
 	dir := t.TempDir()
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "--set", "close-wait.after=2s", "--time-wait", "3s", "--events", "findings,connections", "tcp")
 	w := newWeb(t)
-	time.Sleep(time.Second)
+	capturing(t, 1)
 	w.get("/").Close()
 	w.get("/leak").Close()
 	tcplife.await(tcplife.out, `"type":"finding".*"rule":"close-wait"`)
@@ -326,7 +321,7 @@ func TestLiveSnapshot(t *testing.T) {
 	dir := t.TempDir()
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "--snapshot", "sockets")
 	w := newWeb(t)
-	time.Sleep(time.Second)
+	capturing(t, 1)
 	w.get("/")
 	w.get("/").(*net.TCPConn).CloseWrite() // the server closes
 	w.get("/leak").(*net.TCPConn).CloseWrite()
@@ -370,7 +365,7 @@ func TestLiveRotates(t *testing.T) {
 	dir := t.TempDir()
 	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "-w", "kept.pcapng", "--write-size", "1M", "--write-keep", "2", "-s", "65536", "-f", "summary", "--for", "4s", "tcp")
 	w := newWeb(t)
-	time.Sleep(time.Second)
+	capturing(t, 1)
 	for range 12 {
 		w.get("/large").Close()
 	}
@@ -417,7 +412,7 @@ func TestLiveFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer victim.Close()
-	time.Sleep(time.Second)
+	capturing(t, 1)
 	var honest []string
 	for range 10 {
 		c := w.get("/")
@@ -570,6 +565,7 @@ func TestLiveMetrics(t *testing.T) {
 	}
 	prometheus := begin(t, dir, "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:9090")
 	prometheus.await(prometheus.err, "Server is ready")
+	capturing(t, 1)
 	ask := func(port int, path string) string {
 		c, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
 		if err != nil {
@@ -667,6 +663,7 @@ func TestLiveScreen(t *testing.T) {
 			}
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 			seen(`choose`)
+			capturing(t, 1)
 			during, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
 			if err != nil || during.Lflag == before.Lflag {
 				t.Errorf("the terminal is not taken over: %v", err)
