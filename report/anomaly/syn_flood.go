@@ -157,21 +157,21 @@ func (f *floods) judge(p *Pass) {
 		if !ok {
 			return
 		}
-		msg := fmt.Sprintf("%d handshakes not completed, %d at once", v.n, peak)
+		msg := fmt.Sprintf("%s handshakes not completed, %s at once", Digits(uint64(v.n)), Digits(uint64(peak)))
 		if d := v.span(); d >= time.Second {
-			msg += fmt.Sprintf(", %.3g SYNs a second for %v", float64(v.n)/d.Seconds(), Dur(d))
+			msg += fmt.Sprintf(", %s SYNs a second for %v", Digits(uint64(float64(v.n)/d.Seconds()+0.5)), Dur(d))
 		} else {
 			msg += fmt.Sprintf(", begun within %v", Dur(d))
 		}
 		sources := min(v.sources.count(), v.n)
-		msg += fmt.Sprintf(", from about %d addresses", sources)
+		msg += fmt.Sprintf(", from about %s addresses", Digits(uint64(sources)))
 		if sources == 1 {
 			msg = msg[:len(msg)-len("about 1 addresses")] + "1 address"
 		}
 		if v.scattered() {
 			msg += fmt.Sprintf(" in %d networks, hardly any of them twice: forged", v.networks())
 		}
-		msg += fmt.Sprintf("; %d others completed", v.completed)
+		msg += fmt.Sprintf("; %s others completed", Digits(uint64(v.completed)))
 		if v.old >= 10 && 4*v.repeated < 3*v.old {
 			msg += fmt.Sprintf("; SYN,ACK repeated for %d of %d: SYN cookies", v.repeated, v.old)
 		}
