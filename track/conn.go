@@ -251,8 +251,10 @@ type rareFacts struct {
 	badAck  *BadAck // By is the index of an end
 }
 
-// plain reports whether the record is all of the connection.
-func (c *Conn) plain() bool {
+// Plain reports whether there is nothing about the connection that few have: no RST,
+// no ICMP error, nothing repeated that got no answer, no SYN sent again, no closed
+// window, nothing invalid or withdrawn. The record is all of it then.
+func (c *Conn) Plain() bool {
 	r := &c.rareConn
 	return len(r.more)+len(r.held)+len(r.holes)+len(r.withdrawals)+len(r.candidates)+len(r.answer)+len(r.refuted)+len(r.blind) == 0 &&
 		r.far == nil && r.older == nil && isZero(&r.rareFacts) && isZero(&c.ends[0].rareEnd) && isZero(&c.ends[1].rareEnd)

@@ -110,7 +110,7 @@ func trackAs(t *testing.T, in []byte, cfg Config) {
 		if tr.clock.now < clock {
 			t.Fatalf("the clock went back from %d to %d", clock, tr.clock.now)
 		}
-		if !tr.only().store.scratch.plain() {
+		if !tr.only().store.scratch.Plain() {
 			t.Fatalf("frame %d left something in the Conn that all share", frame)
 		}
 	}

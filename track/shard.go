@@ -615,7 +615,7 @@ func (s *shard) report(c *Conn) {
 	c.older = nil
 	s.ended = append(s.ended, ended{record: *c.record, key: c.key, reason: c.EndReason, event: s.event, now: s.clock.Add(-s.skew), told: c.told})
 	c.told = nil
-	if c.plain() {
+	if c.Plain() {
 		s.store.drop(c)
 		return
 	}

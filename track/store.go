@@ -128,7 +128,7 @@ func (s *store) conn(r ref) *Conn {
 
 // save gives c a Conn of its own if it needs one, and takes it away if not.
 func (s *store) save(c *Conn) {
-	switch plain := c.plain(); {
+	switch plain := c.Plain(); {
 	case !plain:
 		s.keep(c)
 	case c != s.scratch:

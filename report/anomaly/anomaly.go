@@ -87,12 +87,44 @@ type Rule struct {
 	// Explains names the rules whose findings are echoes of this one's: about the
 	// same connection, or one that a Watch covers, they are left out.
 	Explains []string
-	Alone    bool // Check has something to say of a SYN and nothing else
-	Check    func(*Pass)
-	Start    func() Watch
+	// Also tells which common connections Check or Look want to see, besides the
+	// rare ones.
+	Also  Kinds
+	Check func(*Pass)
+	Start func() Watch
 	// Flaw returns what there is to say of a capture with that many packets and
 	// connections, "" if nothing.
 	Flaw func(f *Flaws, packets, connections uint64) string
+}
+
+// Kinds are common kinds of connections. What is told of neither by track.Conn is
+// in the doc of its method Plain. Nearly all connections are plain, and nearly all
+// rules have nothing to say of those, so they aren't asked.
+type Kinds uint8
+
+// Kinds of connections.
+const (
+	Plain   Kinds = 1 << plain   // nothing about them is rare, and there is more than a SYN
+	LoneSYN Kinds = 1 << loneSYN // a SYN and nothing else, as in a flood
+)
+
+// A class is what Kinds are sets of.
+type class uint8
+
+const (
+	rare class = iota
+	plain
+	loneSYN
+	numClasses
+)
+
+// asked calls do with each class that the rule wants to see.
+func (r *Rule) asked(do func(class)) {
+	for of := range numClasses {
+		if of == rare || r.Also&(1<<of) != 0 {
+			do(of)
+		}
+	}
 }
 
 // A Watch is one run of a rule that looks at many connections. What it keeps is

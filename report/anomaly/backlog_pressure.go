@@ -3,7 +3,6 @@ package anomaly
 import (
 	"fmt"
 
-	"tcplife/internal/fold"
 	"tcplife/track"
 )
 
@@ -25,6 +24,7 @@ SYNs that get lost on the way look the same, but hit few, and all servers alike.
 The rule is silent where all SYNs of a client are ignored: that is a firewall.`,
 	Settings: []*Setting{backlogDropped, backlogShare},
 	Explains: []string{"handshake-retried", "syn-unanswered"},
+	Also:     Plain,
 	Start:    startBacklogPressure,
 }
 
@@ -41,10 +41,10 @@ type backlog struct {
 	queued    int // of those completed: the program never spoke
 }
 
-type backlogs struct{ pairs fold.Map[toward, backlog] }
+type backlogs struct{ pairs per[backlog] }
 
 func startBacklogPressure() Watch {
-	b := &backlogs{fold.New[toward](maxGroups, func(v *backlog) uint64 { return uint64(v.n + v.completed) })}
+	b := &backlogs{}
 	return Watch{Look: b.look, Judge: b.judge, Covers: b.covers}
 }
 
@@ -61,17 +61,21 @@ func (b *backlogs) look(p *Pass) {
 		first, last := cli.SYNs()
 		answered, _ := srv.SYNs()
 		if ignored := cli.SYN() > 1 && answered >= last && last.Sub(first) >= retryMin; !ignored {
-			v := b.pairs.At(toward{cli.Addr(), serverOf(c)})
-			v.completed++
-			if !srv.Acted() {
-				v.queued++
+			if v := b.pairs.at(p.pair()); v != nil {
+				v.completed++
+				if !srv.Acted() {
+					v.queued++
+				}
 			}
 			return
 		}
 	case c.Handshake() != track.Unanswered || cli.SYN() < 2:
 		return
 	}
-	v := b.pairs.At(toward{cli.Addr(), serverOf(c)})
+	v := b.pairs.at(p.pair())
+	if v == nil {
+		return
+	}
 	v.add(p)
 	if full {
 		v.full++
@@ -86,12 +90,12 @@ func (v *backlog) isPressure(c *Config) bool {
 }
 
 func (b *backlogs) covers(p *Pass) bool {
-	v := b.pairs.Has(toward{p.Conn.Client().Addr(), serverOf(p.Conn)})
+	v := b.pairs.has(p.pair())
 	return v != nil && p.Conn.Client().SYN() > 1 && v.isPressure(p.Config)
 }
 
 func (b *backlogs) judge(p *Pass) {
-	b.pairs.All(func(k toward, v *backlog) {
+	b.pairs.each(&p.crowd.pairs, func(k *toward, v *backlog) {
 		if v.told || !v.isPressure(p.Config) {
 			return
 		}

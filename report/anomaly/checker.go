@@ -19,6 +19,10 @@ type Pass struct {
 	Now capture.Time
 
 	*Config
+	been     [2]track.States // of its ends, by role
+	looking  bool            // the rules about many connections look at it
+	crowd    *crowd
+	spots    spots
 	rule     *Rule
 	findings []Finding
 	unjudged []NotJudged
@@ -90,7 +94,10 @@ type Checker struct {
 	rules    []*Rule
 	config   Config
 	pass     Pass
+	crowd    crowd
+	checks   [numClasses][]*Rule // to be asked of each kind of connection
 	watches  []watch
+	looks    [numClasses][]*watch
 	looked   bool // at all that are still open
 	explains []explanation
 }
@@ -109,8 +116,11 @@ type explanation struct {
 // NewChecker returns a Checker for the rules.
 func NewChecker(rules []*Rule, c Config) *Checker {
 	k := &Checker{rules: rules, config: c}
-	k.pass.Config = &k.config
+	k.pass.Config, k.pass.crowd = &k.config, &k.crowd
 	for _, r := range rules {
+		if r.Check != nil {
+			r.asked(func(of class) { k.checks[of] = append(k.checks[of], r) })
+		}
 		if len(r.Explains) == 0 {
 			continue
 		}
@@ -128,16 +138,37 @@ func NewChecker(rules []*Rule, c Config) *Checker {
 
 // start begins the runs of the rules about many connections.
 func (k *Checker) start() {
-	k.watches, k.looked = k.watches[:0], false
+	k.crowd = crowd{}
+	k.watches, k.looks, k.looked = k.watches[:0], [numClasses][]*watch{}, false
 	for _, r := range k.rules {
 		if r.Start != nil {
 			k.watches = append(k.watches, watch{r, r.Start()})
 		}
 	}
+	for i := range k.watches {
+		w := &k.watches[i]
+		w.asked(func(of class) { k.looks[of] = append(k.looks[of], w) })
+	}
 }
 
-func (k *Checker) begin(c *track.Conn, id uint64, now capture.Time) {
-	k.pass.Conn, k.pass.ID, k.pass.Now = c, id, now
+// begin makes c the connection at hand, and tells its class.
+func (k *Checker) begin(c *track.Conn, id uint64, now capture.Time) class {
+	p := &k.pass
+	k.forget()
+	p.Conn, p.ID, p.Now, p.spots.have = c, id, now, 0
+	if c.Plain() && c.RoleBasis == track.BySYN && c.Client().Packets() == 1 && c.Server().Packets() == 0 {
+		p.been = [2]track.States{}
+		return loneSYN
+	}
+	p.been = [2]track.States{c.Client().Been(), c.Server().Been()}
+	if c.Plain() {
+		return plain
+	}
+	return rare
+}
+
+// forget drops the findings of the last pass.
+func (k *Checker) forget() {
 	clear(k.pass.findings)
 	k.pass.findings, k.pass.unjudged = k.pass.findings[:0], k.pass.unjudged[:0]
 }
@@ -147,32 +178,29 @@ func (k *Checker) begin(c *track.Conn, id uint64, now capture.Time) {
 // of a flood before its members are reported.
 func (k *Checker) Look(c *track.Conn, id uint64, now capture.Time) {
 	k.looked = true
-	k.begin(c, id, now)
-	k.look()
+	k.look(k.begin(c, id, now))
 }
 
-func (k *Checker) look() {
-	for i := range k.watches {
-		w := &k.watches[i]
+func (k *Checker) look(of class) {
+	k.pass.looking = true
+	for _, w := range k.looks[of] {
 		k.pass.rule = w.Rule
 		w.Look(&k.pass)
 	}
+	k.pass.looking = false
 }
 
 // Check returns the findings about a connection whose record was closed at now,
 // in the order of the rules, and which rules could not be judged. Both are valid
 // until the next call.
 func (k *Checker) Check(c *track.Conn, id uint64, now capture.Time) ([]Finding, []NotJudged) {
-	k.begin(c, id, now)
+	of := k.begin(c, id, now)
 	if !k.looked {
-		k.look()
+		k.look(of)
 	}
-	alone := c.RoleBasis == track.BySYN && c.Client().Packets() == 1 && c.Server().Packets() == 0 // as in a flood
-	for _, r := range k.rules {
-		if r.Check != nil && (r.Alone || !alone) {
-			k.pass.rule = r
-			r.Check(&k.pass)
-		}
+	for _, r := range k.checks[of] {
+		k.pass.rule = r
+		r.Check(&k.pass)
 	}
 	if len(k.pass.findings) > 0 {
 		k.dropEchoes()
@@ -208,7 +236,8 @@ func (k *Checker) explained(by *Rule) bool {
 // Judge returns the findings about many connections that are due and were not
 // returned before. They are valid until the next call.
 func (k *Checker) Judge(now capture.Time) []Finding {
-	k.begin(nil, 0, now)
+	k.forget()
+	k.pass.Conn, k.pass.ID, k.pass.Now = nil, 0, now
 	for i := range k.watches {
 		w := &k.watches[i]
 		k.pass.rule = w.Rule

@@ -24,6 +24,7 @@ this end is still sending, and the rule is silent. It is silent too where the
 end's FIN may have escaped the capture: one-sided, or with gaps.`,
 	Settings: []*Setting{closeWaitAfter},
 	Explains: []string{"fin-wait-2"},
+	Also:     Plain,
 	Check:    checkCloseWait,
 }
 
@@ -33,8 +34,11 @@ var closeWaitAfter = span("after", time.Minute,
 
 func checkCloseWait(p *Pass) {
 	c := p.Conn
-	for _, e := range c.Ends() {
-		in, left, out := stayIn(e, track.CloseWait)
+	for r, e := range c.Ends() {
+		if !p.been[r].Has(track.CloseWait) {
+			continue
+		}
+		in, left, out := e.Stay(track.CloseWait)
 		if in.To != track.CloseWait {
 			continue
 		}
@@ -59,22 +63,4 @@ func checkCloseWait(p *Pass) {
 		p.Reportf(e, AppOf(c.Role(e)), in.Time, frames(in.Frame, e.DataFrame(), out.Frame),
 			"in CLOSE_WAIT, silent for %v%s", Dur(quiet), then).Weight = int64(quiet)
 	}
-}
-
-// stayIn returns the end's move into a state and, if it left it, the move out of
-// it. The first is zero if the end never was in that state.
-func stayIn(e *track.End, s track.State) (in track.Transition, left bool, out track.Transition) {
-	if _, _, ever := e.Entered(s); !ever {
-		return in, false, out
-	}
-	moves := e.Transitions()
-	for i := range moves { // a copy of each would cost more than all else
-		switch t := &moves[i]; s {
-		case t.To:
-			in = *t
-		case t.From:
-			left, out = true, *t
-		}
-	}
-	return in, left, out
 }

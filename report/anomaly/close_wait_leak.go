@@ -26,6 +26,7 @@ A few are told one by one, as close-wait. The rule is silent if their number fal
 again.`,
 	Settings: []*Setting{closeWaitLeakSockets},
 	Explains: []string{"close-wait", "fin-wait-2"},
+	Also:     Plain,
 	Start:    startCloseWaitLeak,
 }
 
@@ -53,7 +54,7 @@ func stuck(p *Pass) (e *track.End, since capture.Time) {
 		if e.State() != track.CloseWait || c.OneSided() || c.Gaps() > 0 {
 			continue
 		}
-		in, _, _ := stayIn(e, track.CloseWait)
+		in, _, _ := e.Stay(track.CloseWait)
 		if p.Now.Sub(max(in.Time, e.Data())) >= p.Duration(closeWaitAfter) {
 			return e, in.Time
 		}
@@ -71,12 +72,15 @@ func program(c *track.Conn, e *track.End) server {
 
 func (l *leaks) look(p *Pass) {
 	c := p.Conn
-	for _, e := range c.Ends() {
+	for r, e := range c.Ends() {
+		if !p.been[r].Has(track.CloseWait) {
+			continue
+		}
 		v := l.programs.Has(program(c, e))
 		if v == nil && e.State() != track.CloseWait {
 			continue
 		}
-		in, left, out := stayIn(e, track.CloseWait)
+		in, left, out := e.Stay(track.CloseWait)
 		if in.To != track.CloseWait {
 			continue
 		}
@@ -95,7 +99,7 @@ func (l *leaks) look(p *Pass) {
 		v.held.add(in.Time, forever)
 		if lingers == e {
 			v.add(p)
-			v.role = c.Role(e)
+			v.role = track.Role(r)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"tcplife/internal/fold"
 	"tcplife/track"
 )
 
@@ -24,6 +23,7 @@ whether the server's timeout is shorter than the client's pauses.
 
 Health checks and monitoring do it on purpose, at a low rate, and the rule is silent.`,
 	Settings: []*Setting{churnConnections, churnBytes, churnRate},
+	Also:     Plain,
 	Start:    startConnectionChurn,
 }
 
@@ -40,21 +40,24 @@ type churn struct {
 	open       time.Duration
 }
 
-type churns struct{ pairs fold.Map[toward, churn] }
+type churns struct{ pairs per[churn] }
 
 func startConnectionChurn() Watch {
-	c := &churns{fold.New[toward](maxGroups, func(v *churn) uint64 { return uint64(v.n) })}
+	c := &churns{}
 	return Watch{Look: c.look, Judge: c.judge}
 }
 
 func (x *churns) look(p *Pass) {
 	c := p.Conn
 	took, ok := c.HandshakeTime()
-	if !ok || c.Teardown() == track.NotClosed || c.Teardown() == track.HalfClosed {
+	if how := c.Teardown(); !ok || how == track.NotClosed || how == track.HalfClosed {
 		return
 	}
 	cli, srv := c.Client(), c.Server()
-	v := x.pairs.At(toward{cli.Addr(), serverOf(c)})
+	v := x.pairs.at(p.pair())
+	if v == nil {
+		return
+	}
 	v.add(p)
 	v.payload += cli.PayloadBytes() + srv.PayloadBytes()
 	v.handshakes += took
@@ -62,7 +65,7 @@ func (x *churns) look(p *Pass) {
 }
 
 func (x *churns) judge(p *Pass) {
-	x.pairs.All(func(k toward, v *churn) {
+	x.pairs.each(&p.crowd.pairs, func(k *toward, v *churn) {
 		n := v.n
 		if v.told || n < p.Count(churnConnections) || v.payload > uint64(n)*uint64(p.Count(churnBytes)) ||
 			v.span().Minutes()*float64(p.Count(churnRate)) > float64(n) {

@@ -58,7 +58,7 @@ func metClosed(c *track.Conn) (rst track.Reset, closed track.Transition, ok bool
 	default:
 		return rst, closed, false
 	}
-	closed, _, _ = stayIn(c.Ends()[rst.By], track.FinWait1)
+	closed, _, _ = c.Ends()[rst.By].Stay(track.FinWait1)
 	return rst, closed, closed.To == track.FinWait1
 }
 

@@ -25,6 +25,7 @@ lies between.
 The rule is silent if the capture ends before the FIN was repeated and had time to be
 answered, and where the peer's segments may have escaped the capture.`,
 	Settings: []*Setting{finUnansweredAfter},
+	Also:     Plain,
 	Check:    checkFinUnanswered,
 }
 
@@ -42,10 +43,10 @@ func checkFinUnanswered(p *Pass) {
 		if e.FIN() < 2 || s != track.FinWait1 && s != track.LastAck && s != track.Closing || e.Unacked() == 0 {
 			continue
 		}
-		in, _, _ := stayIn(e, s)
+		in, _, _ := e.Stay(s)
 		fin := in
 		if s == track.Closing {
-			fin, _, _ = stayIn(e, track.FinWait1)
+			fin, _, _ = e.Stay(track.FinWait1)
 		}
 		waited := p.Now.Sub(fin.Time)
 		switch {

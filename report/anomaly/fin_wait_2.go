@@ -19,13 +19,17 @@ called shutdown(), it waits for ever.
 The rule is silent while the peer still sends, and where its FIN may have escaped
 the capture.`,
 	Settings: []*Setting{closeWaitAfter}, // the same limit: raising it must not turn one into the other
+	Also:     Plain,
 	Check:    checkFinWait2,
 }
 
 func checkFinWait2(p *Pass) {
 	c := p.Conn
-	for _, e := range c.Ends() {
-		in, left, out := stayIn(e, track.FinWait2)
+	for r, e := range c.Ends() {
+		if !p.been[r].Has(track.FinWait2) {
+			continue
+		}
+		in, left, out := e.Stay(track.FinWait2)
 		if in.To != track.FinWait2 {
 			continue
 		}

@@ -9,39 +9,11 @@ import (
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
-	"tcplife/internal/fold"
 	"tcplife/track"
 )
 
-// hosts keeps something of each host. While there are more than it can tell apart,
-// one is let in when it is seen for the second time within the next few thousand: a
-// flood from forged sources, each of which appears once, costs next to nothing.
-type hosts[V any] struct {
-	fold.Map[decode.Addr, V]
-	seen [1 << 13]uint64
-}
-
-func newHosts[V any](weight func(*V) uint64) *hosts[V] {
-	return &hosts[V]{Map: fold.New[decode.Addr](maxGroups, weight)}
-}
-
-// at returns what is kept of the host, nil if it is not let in.
-func (h *hosts[V]) at(a decode.Addr) *V {
-	if v := h.Has(a); v != nil {
-		return v
-	}
-	if h.Len() >= maxGroups {
-		hash := hashOf(a) | 1
-		if slot := &h.seen[hash>>51]; *slot != hash {
-			*slot = hash
-			return nil
-		}
-	}
-	return h.At(a)
-}
-
-// maxGroups is how many hosts, servers or pairs of them a rule tells apart: of
-// more, it keeps those that matter most.
+// maxGroups is how many programs or hosts a rule tells apart that does so for
+// itself, since few connections give it reason to.
 const maxGroups = 2000
 
 // A server is an address and port that connections go to.

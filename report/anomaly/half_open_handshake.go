@@ -23,6 +23,7 @@ minute. If the client repeats its SYN, the SYN,ACKs are lost on their way.
 The rule is silent if the capture ends before the SYN,ACK was repeated or three
 seconds have passed, and where only one direction was captured.`,
 	Settings: []*Setting{halfOpenAfter},
+	Also:     Plain,
 	Check:    checkHalfOpenHandshake,
 }
 

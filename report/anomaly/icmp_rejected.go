@@ -26,7 +26,6 @@ who sent the error first.
 An error that the connection survives changes nothing (RFC 5927), and the rule is
 silent: so do those that a forger sends.`,
 	Explains: []string{"syn-unanswered", "half-open-handshake", "peer-dead", "fin-unanswered"},
-	Alone:    true,
 	Check:    checkICMPRejected,
 }
 

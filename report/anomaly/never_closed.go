@@ -19,6 +19,7 @@ keeps it is harmless. If there are many, one end has forgotten them; and since
 nobody sends keep-alives, neither end would notice that the other is gone, nor
 that a firewall in between has dropped the connection.`,
 	Settings: []*Setting{neverClosedAfter},
+	Also:     Plain,
 	Check:    checkNeverClosed,
 }
 

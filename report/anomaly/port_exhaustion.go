@@ -3,7 +3,6 @@ package anomaly
 import (
 	"fmt"
 
-	"tcplife/internal/fold"
 	"tcplife/track"
 )
 
@@ -25,6 +24,7 @@ The range is that of the system (--stack), or all ports from 1024 on where clien
 use others, as NATs do.`,
 	Settings: []*Setting{portExhaustionShare, portExhaustionAgain},
 	Explains: []string{"time-wait-build-up"},
+	Also:     Plain,
 	Start:    startPortExhaustion,
 }
 
@@ -41,10 +41,10 @@ type ports struct {
 	again   map[uint16]struct{}
 }
 
-type exhaustion struct{ clients fold.Map[toward, ports] }
+type exhaustion struct{ clients per[ports] }
 
 func startPortExhaustion() Watch {
-	x := &exhaustion{fold.New[toward](maxGroups, func(v *ports) uint64 { return uint64(v.n) })}
+	x := &exhaustion{}
 	return Watch{Look: x.look, Judge: x.judge}
 }
 
@@ -55,7 +55,10 @@ func (x *exhaustion) look(p *Pass) {
 	if cli.SYN() == 0 || c.Handshake() != track.Complete && !again {
 		return
 	}
-	v := x.clients.At(toward{cli.Addr(), serverOf(c)})
+	v := x.clients.at(p.pair())
+	if v == nil {
+		return
+	}
 	v.add(p)
 	if again {
 		if v.reused++; v.again == nil {
@@ -64,7 +67,7 @@ func (x *exhaustion) look(p *Pass) {
 		v.again[cli.Port()] = struct{}{}
 	}
 	to := forever
-	if _, until, ok := timeWaitOf(p.Config, cli); ok {
+	if _, until, ok := timeWaitOf(p, track.Client); ok {
 		to = until
 	} else if since, ok := cli.Since(); ok && cli.State() == track.Closed {
 		to = since
@@ -77,7 +80,7 @@ func (x *exhaustion) look(p *Pass) {
 }
 
 func (x *exhaustion) judge(p *Pass) {
-	x.clients.All(func(k toward, v *ports) {
+	x.clients.each(&p.crowd.pairs, func(k *toward, v *ports) {
 		s := p.stack()
 		all, whose := s.Ports(), "ephemeral ports of "+s.Name
 		if 10*v.outside > v.n {

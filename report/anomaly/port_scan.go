@@ -28,6 +28,7 @@ and the rule is silent.`,
 	Explains: []string{
 		"connection-refused", "syn-unanswered", "half-open-handshake", "handshake-reset", "invalid-flags", "icmp-rejected", "predictable-isn",
 	},
+	Also:  Plain | LoneSYN,
 	Start: startPortScan,
 }
 
@@ -58,10 +59,10 @@ type targets struct {
 // maxTargets bounds each of the maps: more hosts, ports and both are not counted.
 const maxTargets = 1024
 
-type scans struct{ sources *hosts[scanner] }
+type scans struct{ sources per[scanner] }
 
 func startPortScan() Watch {
-	s := &scans{newHosts(func(v *scanner) uint64 { return uint64(v.n) })}
+	s := &scans{}
 	return Watch{Look: s.look, Judge: s.judge, Covers: s.covers}
 }
 
@@ -86,14 +87,12 @@ func (s *scans) look(p *Pass) {
 		return
 	}
 	inVain := vain(c)
-	v := s.sources.Has(cli.Addr())
+	v := s.sources.has(p.host(track.Client))
+	if v == nil && inVain { // those before the first one in vain don't count
+		v = s.sources.at(p.host(track.Client))
+	}
 	if v == nil {
-		if !inVain {
-			return // those before the first one in vain don't count
-		}
-		if v = s.sources.at(cli.Addr()); v == nil {
-			return
-		}
+		return
 	}
 	v.tries++
 	if !inVain {
@@ -166,7 +165,7 @@ func (v *scanner) isScan(c *Config) (down decode.Addr, ports int, across uint16,
 }
 
 func (s *scans) covers(p *Pass) bool {
-	v := s.sources.Has(p.Conn.Client().Addr())
+	v := s.sources.has(p.host(track.Client))
 	if v == nil || !vain(p.Conn) {
 		return false
 	}
@@ -175,7 +174,7 @@ func (s *scans) covers(p *Pass) bool {
 }
 
 func (s *scans) judge(p *Pass) {
-	s.sources.All(func(source decode.Addr, v *scanner) {
+	s.sources.each(&p.crowd.hosts, func(k *toward, v *scanner) {
 		if v.told {
 			return
 		}
@@ -203,17 +202,17 @@ func (s *scans) judge(p *Pass) {
 			msg += fmt.Sprintf(" port %d of %s hosts", across, atLeast(hosts))
 		}
 		msg += fmt.Sprintf(" in %v: %d attempts", Dur(v.span()), v.n)
-		for _, k := range []struct {
+		for _, o := range []struct {
 			n    int
 			what string
 		}{{v.refused, "refused"}, {v.silent, "unanswered"}, {v.open, "answered by SYN,ACK"}, {v.invalid, "with impossible flags"}} {
-			if k.n > 0 {
-				msg += fmt.Sprintf(", %d %s", k.n, k.what)
+			if o.n > 0 {
+				msg += fmt.Sprintf(", %d %s", o.n, o.what)
 			}
 		}
 		if n := v.tries - v.n; n > 0 {
 			msg += fmt.Sprintf("; %d others came to something", n)
 		}
-		p.Report(v.finding(source, 0, Attacker, msg))
+		p.Report(v.finding(k.client, 0, Attacker, msg))
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
+	"tcplife/track"
 )
 
 // PredictableISN finds hosts whose initial sequence numbers can be guessed.
@@ -22,6 +23,7 @@ new one. Very old systems, and the small stacks of devices, do it; scanners and
 packet generators too, which have no TCP at all. Look at what the host is, and
 whether there is firmware for it.`,
 	Settings: []*Setting{isnConnections},
+	Also:     Plain | LoneSYN,
 	Start:    startPredictableISN,
 }
 
@@ -44,29 +46,30 @@ type numbers struct {
 	by   Suspect
 }
 
-type isnHosts struct {
-	hosts *hosts[numbers]
-}
+type isnHosts struct{ hosts per[numbers] }
 
 func startPredictableISN() Watch {
-	h := &isnHosts{newHosts(func(v *numbers) uint64 { return uint64(v.n) })}
+	h := &isnHosts{}
 	return Watch{Look: h.look, Judge: h.judge}
 }
 
 func (h *isnHosts) look(p *Pass) {
 	c := p.Conn
-	for _, e := range c.Ends() {
+	for r, e := range c.Ends() {
 		seq, ok := e.ISN()
 		if !ok || e.SYN() == 0 {
 			continue
 		}
-		v := h.hosts.at(e.Addr())
+		v := h.hosts.at(p.host(track.Role(r)))
 		if v == nil {
 			continue
 		}
 		v.add(p)
-		v.by = HostOf(c.Role(e))
+		v.by = HostOf(track.Role(r))
 		at, _ := e.SYNs()
+		if len(v.isns) == maxISNs && at >= v.isns[maxISNs-1].at {
+			continue
+		}
 		peer := c.Peer(e)
 		n := isn{at, seq, peer.Addr(), [2]uint16{e.Port(), peer.Port()}}
 		i, _ := slices.BinarySearchFunc(v.isns, n, func(a, b isn) int {
@@ -104,7 +107,7 @@ func (v *numbers) run() (most int, step uint32) {
 }
 
 func (h *isnHosts) judge(p *Pass) {
-	h.hosts.All(func(host decode.Addr, v *numbers) {
+	h.hosts.each(&p.crowd.hosts, func(k *toward, v *numbers) {
 		if v.told || len(v.isns) < p.Count(isnConnections) {
 			return
 		}
@@ -116,6 +119,6 @@ func (h *isnHosts) judge(p *Pass) {
 		if step != 0 {
 			how = fmt.Sprintf("at steps of %d", int32(step))
 		}
-		p.Report(v.finding(host, 0, v.by, fmt.Sprintf("%d connections in a row begin %s", n, how)))
+		p.Report(v.finding(k.client, 0, v.by, fmt.Sprintf("%d connections in a row begin %s", n, how)))
 	})
 }

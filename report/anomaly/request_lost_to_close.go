@@ -47,7 +47,7 @@ func checkRequestLostToClose(p *Pass) {
 	case rst.Waiting.Sub(answered) < pause, idle < pause:
 		return // it was under way
 	}
-	if t, _, _ := stayIn(c.Client(), track.CloseWait); t.To == track.CloseWait && t.Time < rst.Waiting {
+	if t, _, _ := c.Client().Stay(track.CloseWait); t.To == track.CloseWait && t.Time < rst.Waiting {
 		return // the client knew
 	}
 	if !p.Judged() {

@@ -3,7 +3,6 @@ package anomaly
 import (
 	"fmt"
 
-	"tcplife/internal/fold"
 	"tcplife/track"
 )
 
@@ -21,6 +20,7 @@ that cross the FIN. Let the client close first, and the server's timeout be long
 than the client's. Protocols in which the end of the connection is the end of the
 answer (HTTP/1.0, FTP data, whois) can't do otherwise.`,
 	Settings: []*Setting{serverClosesConnections, serverClosesShare},
+	Also:     Plain,
 	Start:    startServerClosesFirst,
 }
 
@@ -34,10 +34,10 @@ type closed struct {
 	all   int
 }
 
-type closings struct{ servers fold.Map[server, closed] }
+type closings struct{ servers per[closed] }
 
 func startServerClosesFirst() Watch {
-	s := &closings{fold.New[server](maxGroups, func(v *closed) uint64 { return uint64(v.all) })}
+	s := &closings{}
 	return Watch{Look: s.look, Judge: s.judge}
 }
 
@@ -46,7 +46,10 @@ func (s *closings) look(p *Pass) {
 	if c.Teardown() != track.ByFIN {
 		return
 	}
-	v := s.servers.At(serverOf(c))
+	v := s.servers.at(p.port())
+	if v == nil {
+		return
+	}
 	v.all++
 	if c.ClosedFirst() == track.ServerFirst {
 		v.add(p)
@@ -54,7 +57,7 @@ func (s *closings) look(p *Pass) {
 }
 
 func (s *closings) judge(p *Pass) {
-	s.servers.All(func(k server, v *closed) {
+	s.servers.each(&p.crowd.ports, func(k *toward, v *closed) {
 		if v.told || v.all < p.Count(serverClosesConnections) || float64(v.n) < p.Share(serverClosesShare)*float64(v.all) {
 			return
 		}

@@ -18,7 +18,6 @@ and at how many others send the same.
 Payload on a SYN with the Fast Open option is as it should be, and so is what the
 SYN,ACK acknowledges (hosts that have agreed on Fast Open without it): the rule is
 silent.`,
-	Alone: true,
 	Check: func(p *Pass) {
 		if d := p.Conn.SYNData(); d.Octets > 0 {
 			p.Reportf(p.Conn.Ends()[track.Client], ClientHost, d.Time, frames(d.Frame),

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"tcplife/decode/capture"
-	"tcplife/internal/fold"
 	"tcplife/track"
 )
 
@@ -31,6 +30,7 @@ A high rate of SYNs alone is no flood. A server that answers nobody, while clien
 try again and again, is down, and the rule silent: see syn-unanswered.`,
 	Settings: []*Setting{synFloodHalfOpen, synFloodShare},
 	Explains: []string{"half-open-handshake", "syn-unanswered", "handshake-reset", "backlog-pressure", "predictable-isn"},
+	Also:     Plain | LoneSYN,
 	Start:    startSYNFlood,
 }
 
@@ -57,10 +57,10 @@ type flooded struct {
 	old       int       // of these: old enough for that
 }
 
-type floods struct{ servers fold.Map[server, flooded] }
+type floods struct{ servers per[flooded] }
 
 func startSYNFlood() Watch {
-	f := &floods{fold.New[server](maxGroups, func(v *flooded) uint64 { return uint64(v.n) })}
+	f := &floods{}
 	return Watch{Look: f.look, Judge: f.judge, Covers: f.covers}
 }
 
@@ -81,11 +81,16 @@ func (f *floods) look(p *Pass) {
 	}
 	if !begun(c) {
 		if c.Handshake() == track.Complete {
-			f.servers.At(serverOf(c)).completed++
+			if v := f.servers.at(p.port()); v != nil {
+				v.completed++
+			}
 		}
 		return
 	}
-	v := f.servers.At(serverOf(c))
+	v := f.servers.at(p.port())
+	if v == nil {
+		return
+	}
 	v.add(p)
 	first, last := cli.SYNs()
 	to := forever
@@ -140,7 +145,7 @@ func (f *floods) covers(p *Pass) bool {
 	if !begun(p.Conn) {
 		return false
 	}
-	v := f.servers.Has(serverOf(p.Conn))
+	v := f.servers.has(p.port())
 	if v == nil {
 		return false
 	}
@@ -149,7 +154,7 @@ func (f *floods) covers(p *Pass) bool {
 }
 
 func (f *floods) judge(p *Pass) {
-	f.servers.All(func(at server, v *flooded) {
+	f.servers.each(&p.crowd.ports, func(at *toward, v *flooded) {
 		if v.told {
 			return
 		}

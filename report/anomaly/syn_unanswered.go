@@ -25,7 +25,7 @@ firewall.
 
 The rule is silent if the capture ends sooner.`,
 	Settings: []*Setting{synUnansweredAfter},
-	Alone:    true,
+	Also:     Plain | LoneSYN,
 	Check:    checkSynUnanswered,
 }
 

@@ -3,9 +3,7 @@ package anomaly
 import (
 	"fmt"
 
-	"tcplife/decode"
 	"tcplife/decode/capture"
-	"tcplife/internal/fold"
 	"tcplife/track"
 )
 
@@ -28,6 +26,7 @@ net.ipv4.tcp_tw_recycle, gone since Linux 4.12, which broke clients behind NAT;
 tcp_fin_timeout, which is about FIN_WAIT_2; SO_LINGER 0, which loses data.`,
 	Settings: []*Setting{timeWaitCount, timeWaitShare},
 	Explains: []string{"server-closes-first"},
+	Also:     Plain,
 	Start:    startTimeWaitBuildUp,
 }
 
@@ -43,31 +42,28 @@ type waiting struct {
 	client int // it was the client in so many
 }
 
-// a toward is a client and a server port.
-type toward struct {
-	client decode.Addr
-	server
-}
-
 type timeWaits struct {
-	hosts   fold.Map[decode.Addr, waiting]
-	clients fold.Map[toward, waiting]
+	hosts   per[waiting]
+	clients per[waiting]
 }
 
 func startTimeWaitBuildUp() Watch {
-	weight := func(v *waiting) uint64 { return uint64(v.n) }
-	t := &timeWaits{fold.New[decode.Addr](maxGroups, weight), fold.New[toward](maxGroups, weight)}
+	t := &timeWaits{}
 	return Watch{Look: t.look, Judge: t.judge}
 }
 
 // timeWaitOf returns when the end was in TIME_WAIT, by the clock if nothing ended it
 // sooner.
-func timeWaitOf(c *Config, e *track.End) (from, to capture.Time, ok bool) {
-	in, left, out := stayIn(e, track.TimeWait)
+func timeWaitOf(p *Pass, r track.Role) (from, to capture.Time, ok bool) {
+	if !p.been[r].Has(track.TimeWait) {
+		return 0, 0, false
+	}
+	e := p.Conn.Ends()[r]
+	in, left, out := e.Stay(track.TimeWait)
 	if in.To != track.TimeWait {
 		return 0, 0, false
 	}
-	to = in.Time.Add(c.stack().TimeWait)
+	to = in.Time.Add(p.stack().TimeWait)
 	if left {
 		to = out.Time
 	}
@@ -75,20 +71,24 @@ func timeWaitOf(c *Config, e *track.End) (from, to capture.Time, ok bool) {
 }
 
 func (t *timeWaits) look(p *Pass) {
-	c := p.Conn
-	for r, e := range c.Ends() {
-		from, to, ok := timeWaitOf(p.Config, e)
+	for _, r := range []track.Role{track.Client, track.Server} {
+		from, to, ok := timeWaitOf(p, r)
 		if !ok {
 			continue
 		}
-		v := t.hosts.At(e.Addr())
-		v.add(p)
-		v.held.add(from, to)
-		if track.Role(r) == track.Client {
-			v.client++
-			w := t.clients.At(toward{e.Addr(), serverOf(c)})
-			w.add(p)
-			w.held.add(from, to)
+		if v := t.hosts.at(p.host(r)); v != nil {
+			v.add(p)
+			v.held.add(from, to)
+			if r == track.Client {
+				v.client++
+			}
+		}
+		if r == track.Server {
+			continue
+		}
+		if v := t.clients.at(p.pair()); v != nil {
+			v.add(p)
+			v.held.add(from, to)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func (t *timeWaits) look(p *Pass) {
 func (t *timeWaits) judge(p *Pass) {
 	s := p.stack()
 	limit := int(p.Share(timeWaitShare) * float64(s.Ports()))
-	t.clients.All(func(k toward, v *waiting) {
+	t.clients.each(&p.crowd.pairs, func(k *toward, v *waiting) {
 		if v.told || v.n < limit {
 			return
 		}
@@ -109,9 +109,11 @@ func (t *timeWaits) judge(p *Pass) {
 			most, k.client.IP(), 100*most/s.Ports(), s.Ports(), s.Name, v.n, Dur(v.span())))
 		f.Time = at
 		p.Report(f)
-		t.hosts.At(k.client).told = true
+		if host := t.hosts.has(p.crowd.hosts.find(&toward{client: k.client}, hashOf(k.client))); host != nil {
+			host.told = true
+		}
 	})
-	t.hosts.All(func(host decode.Addr, v *waiting) {
+	t.hosts.each(&p.crowd.hosts, func(k *toward, v *waiting) {
 		if v.told || v.n < p.Count(timeWaitCount) {
 			return
 		}
@@ -123,7 +125,7 @@ func (t *timeWaits) judge(p *Pass) {
 		if 2*v.client > v.n {
 			who, by = "as client", ClientApp
 		}
-		f := v.finding(host, 0, by, fmt.Sprintf("%d in TIME_WAIT at once, after %d connections in %v that it closed first, mostly %s",
+		f := v.finding(k.client, 0, by, fmt.Sprintf("%d in TIME_WAIT at once, after %d connections in %v that it closed first, mostly %s",
 			most, v.n, Dur(v.span()), who))
 		f.Time = at
 		p.Report(f)

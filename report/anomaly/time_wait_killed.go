@@ -31,7 +31,7 @@ func checkTimeWaitKilled(p *Pass) {
 		return
 	}
 	victim := p.Conn.Ends()[1-rst.By]
-	in, _, _ := stayIn(victim, track.TimeWait)
+	in, _, _ := victim.Stay(track.TimeWait)
 	f := Finding{
 		Side: SideOf(1 - rst.By), Time: rst.Time, Packets: frames(in.Frame, rst.Asked, rst.Frame),
 		Message: fmt.Sprintf("%s ended TIME_WAIT after %v, %s", kind(&rst), Dur(rst.Time.Sub(in.Time)), MadeBy(&rst)),
