@@ -95,7 +95,7 @@ func (b *backlogs) covers(p *Pass) bool {
 }
 
 func (b *backlogs) judge(p *Pass) {
-	b.pairs.each(&p.crowd.pairs, func(k *toward, v *backlog) {
+	b.pairs.each(&p.crowd.pairs, func(k *place, v *backlog) {
 		if v.told || !v.isPressure(p.Config) {
 			return
 		}

@@ -21,6 +21,7 @@ type Pass struct {
 	*Config
 	been     [2]track.States // of its ends, by role
 	looking  bool            // the rules about many connections look at it
+	looked   bool            // they have looked at all that are still open
 	crowd    *crowd
 	spots    spots
 	rule     *Rule
@@ -98,7 +99,6 @@ type Checker struct {
 	checks   [numClasses][]*Rule // to be asked of each kind of connection
 	watches  []watch
 	looks    [numClasses][]*watch
-	looked   bool // at all that are still open
 	explains []explanation
 }
 
@@ -139,7 +139,7 @@ func NewChecker(rules []*Rule, c Config) *Checker {
 // start begins the runs of the rules about many connections.
 func (k *Checker) start() {
 	k.crowd = crowd{}
-	k.watches, k.looks, k.looked = k.watches[:0], [numClasses][]*watch{}, false
+	k.watches, k.looks, k.pass.looked = k.watches[:0], [numClasses][]*watch{}, false
 	for _, r := range k.rules {
 		if r.Start != nil {
 			k.watches = append(k.watches, watch{r, r.Start()})
@@ -156,15 +156,19 @@ func (k *Checker) begin(c *track.Conn, id uint64, now capture.Time) class {
 	p := &k.pass
 	k.forget()
 	p.Conn, p.ID, p.Now, p.spots.have = c, id, now, 0
-	if c.Plain() && c.RoleBasis == track.BySYN && c.Client().Packets() == 1 && c.Server().Packets() == 0 {
-		p.been = [2]track.States{}
-		return loneSYN
-	}
-	p.been = [2]track.States{c.Client().Been(), c.Server().Been()}
+	of := rare
 	if c.Plain() {
-		return plain
+		of = plain
+		if c.RoleBasis == track.BySYN && c.Client().Packets() == 1 && c.Server().Packets() == 0 {
+			of = loneSYN
+		}
 	}
-	return rare
+	if of == loneSYN {
+		p.been = [2]track.States{} // asked for by no rule that looks at one
+	} else {
+		p.been = [2]track.States{c.Client().Been(), c.Server().Been()}
+	}
+	return of
 }
 
 // forget drops the findings of the last pass.
@@ -177,7 +181,7 @@ func (k *Checker) forget() {
 // end of the observation, before Check is called with any of those: so they know
 // of a flood before its members are reported.
 func (k *Checker) Look(c *track.Conn, id uint64, now capture.Time) {
-	k.looked = true
+	k.pass.looked = true
 	k.look(k.begin(c, id, now))
 }
 
@@ -195,7 +199,7 @@ func (k *Checker) look(of class) {
 // until the next call.
 func (k *Checker) Check(c *track.Conn, id uint64, now capture.Time) ([]Finding, []NotJudged) {
 	of := k.begin(c, id, now)
-	if !k.looked {
+	if !k.pass.looked {
 		k.look(of)
 	}
 	for _, r := range k.checks[of] {

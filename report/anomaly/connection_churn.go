@@ -65,7 +65,7 @@ func (x *churns) look(p *Pass) {
 }
 
 func (x *churns) judge(p *Pass) {
-	x.pairs.each(&p.crowd.pairs, func(k *toward, v *churn) {
+	x.pairs.each(&p.crowd.pairs, func(k *place, v *churn) {
 		n := v.n
 		if v.told || n < p.Count(churnConnections) || v.payload > uint64(n)*uint64(p.Count(churnBytes)) ||
 			v.span().Minutes()*float64(p.Count(churnRate)) > float64(n) {

@@ -9,12 +9,15 @@ import (
 // A curve counts how many of something there were at each time, coarsely: when it
 // would need more than maxSteps steps, each becomes twice as long. What begins and
 // ends within one step is not seen, so the curve never says too much.
+//
+// The last few added wait to be counted: so what there are few of takes little
+// memory, is told exactly, and costs next to nothing.
 type curve struct {
-	start capture.Time
-	width time.Duration // of a step
-	delta []int32       // by how much the count changes at the beginning of each step
-	one   interval      // the first, until there is another
-	n     int
+	waiting [8]interval
+	n       uint8 // that wait
+	start   capture.Time
+	width   time.Duration // of a step
+	delta   []int32       // by how much the count changes at the beginning of each step; nil: all wait
 }
 
 type interval struct{ from, to capture.Time }
@@ -29,15 +32,22 @@ const forever = capture.Time(1<<63 - 1)
 
 // add counts one more, from a time to another. The latter may be forever.
 func (c *curve) add(from, to capture.Time) {
-	if c.n++; c.n == 1 {
-		c.one = interval{from, to}
-		return
+	if int(c.n) == len(c.waiting) {
+		c.settle()
 	}
-	if c.n == 2 {
-		c.start, c.width = min(from, c.one.from), firstStep
-		c.put(c.one)
+	c.waiting[c.n] = interval{from, to}
+	c.n++
+}
+
+// settle counts what waits.
+func (c *curve) settle() {
+	if c.delta == nil {
+		c.start, c.width = c.first(), firstStep
 	}
-	c.put(interval{from, to})
+	for _, s := range c.waiting[:c.n] {
+		c.put(s)
+	}
+	c.n = 0
 }
 
 func (c *curve) put(s interval) {
@@ -94,9 +104,15 @@ func (c *curve) shift(t capture.Time) {
 
 // peak returns the greatest count, and when it was first reached.
 func (c *curve) peak() (most int, at capture.Time) {
-	if c.n == 1 {
-		return 1, c.one.from
+	if c.delta == nil {
+		for _, s := range c.waiting[:c.n] {
+			if n := c.at(s.from); n > most || n == most && s.from < at {
+				most, at = n, s.from
+			}
+		}
+		return most, at
 	}
+	c.settle()
 	n := 0
 	for i, d := range c.delta {
 		if n += int(d); n > most {
@@ -107,14 +123,16 @@ func (c *curve) peak() (most int, at capture.Time) {
 }
 
 // at returns the count at a time.
-func (c *curve) at(t capture.Time) int {
-	if c.n == 1 {
-		if c.one.from <= t && t < c.one.to {
-			return 1
+func (c *curve) at(t capture.Time) (n int) {
+	if c.delta == nil {
+		for _, s := range c.waiting[:c.n] {
+			if s.from <= t && t < s.to {
+				n++
+			}
 		}
-		return 0
+		return n
 	}
-	n := 0
+	c.settle()
 	for i, d := range c.delta {
 		if c.start.Add(time.Duration(i)*c.width) > t {
 			break
@@ -126,8 +144,13 @@ func (c *curve) at(t capture.Time) int {
 
 // first returns when the curve begins.
 func (c *curve) first() capture.Time {
-	if c.n == 1 {
-		return c.one.from
+	if c.delta != nil {
+		c.settle()
+		return c.start
 	}
-	return c.start
+	first := forever
+	for _, s := range c.waiting[:c.n] {
+		first = min(first, s.from)
+	}
+	return first
 }

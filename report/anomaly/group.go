@@ -26,10 +26,16 @@ func serverOf(c *track.Conn) server { return server{c.Server().Addr(), c.Server(
 
 // A group is what a finding about several connections tells of them.
 type group struct {
-	conns, frames []uint64 // of the first looked at
-	from, to      capture.Time
-	n             int
-	told          bool
+	n        int
+	from, to capture.Time
+	told     bool
+	first    *examples
+}
+
+// examples are the first connections of a group that were looked at.
+type examples struct {
+	conns  [maxGroupConns]uint64
+	frames [maxGroupFrames]uint64 // their first
 }
 
 const (
@@ -40,16 +46,34 @@ const (
 // add counts a connection.
 func (g *group) add(p *Pass) {
 	c := p.Conn
-	if g.n++; g.n == 1 {
+	if g.first == nil {
+		g.first = new(examples)
 		g.from, g.to = c.Start, c.Start
 	}
 	g.from, g.to = min(g.from, c.Start), max(g.to, c.Start)
-	if len(g.conns) < maxGroupConns {
-		g.conns = append(g.conns, p.ID)
+	if g.n < maxGroupConns {
+		g.first.conns[g.n] = p.ID
 	}
-	if len(g.frames) < maxGroupFrames {
-		g.frames = append(g.frames, c.First)
+	if g.n < maxGroupFrames {
+		g.first.frames[g.n] = c.First
 	}
+	g.n++
+}
+
+// A verdict is what a rule made of a group when it last asked.
+type verdict struct {
+	of  int // connections
+	yes bool
+}
+
+// told returns the verdict on a group of so many connections, by judge if that has
+// not been asked for as many yet. While they still come, those that have come
+// lately may be left out: judging may mean to look at hundreds of numbers.
+func (v *verdict) told(p *Pass, of int, judge func() bool) bool {
+	if of != v.of && (p.looked || of-v.of > v.of/128) {
+		v.of, v.yes = of, judge()
+	}
+	return v.yes
 }
 
 // span returns the time from the first connection to the last.
@@ -58,9 +82,10 @@ func (g *group) span() time.Duration { return g.to.Sub(g.from) }
 // finding returns a finding about the group, once.
 func (g *group) finding(addr decode.Addr, port uint16, by Suspect, msg string) Finding {
 	g.told = true
-	slices.Sort(g.conns)
+	conns := slices.Clone(g.first.conns[:min(g.n, maxGroupConns)])
+	slices.Sort(conns)
 	return Finding{
-		Suspect: by, Time: g.from, Packets: frames(slices.Clone(g.frames)...), Conns: g.conns,
+		Suspect: by, Time: g.from, Packets: frames(slices.Clone(g.first.frames[:min(g.n, maxGroupFrames)])...), Conns: conns,
 		Addr: addr, Port: port, Message: msg, Weight: int64(g.n),
 	}
 }

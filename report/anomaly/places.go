@@ -23,7 +23,7 @@ type toward struct {
 //
 // Which place a key may have is told by a few bits of its hash. While all of these
 // are taken, a newcomer is let in when it is seen for the second time within the
-// next thousand or so; it gets the lightest's place, and the others become lighter
+// next few thousand; it gets the lightest's place, and the others become lighter
 // by one connection, or what was busy once would stay for ever.
 type places struct {
 	sets []placeSet // nil: nobody has asked yet
@@ -36,17 +36,24 @@ const (
 	maxPlaces = setSize << setBits
 )
 
-// A placeSet is the places for keys with equal upper bits of the hash.
+// A placeSet is the places for keys with equal upper bits of the hash: one line of
+// the processor's cache.
 type placeSet struct {
 	tags [setSize]uint32 // of the hashes, 0 if free, those at the end first
 	at   [setSize]uint16 // in places.all
-	door uint32          // tag of the last one that was not let in
+	out  [4]uint32       // tags of the last ones that were not let in, the latest first
 }
 
 type place struct {
 	toward
 	weight uint32 // connections, less those of others that were let in
 	life   uint32 // counts the keys that had the place
+
+	// What common connections are counted by, for rules that keep nothing of a
+	// place before there is a rare one.
+	attempts  uint32 // of a client: all that port-scan counts
+	completed uint32 // of a server port: handshakes
+	_         [12]byte
 }
 
 // A spot is the place of a key while it has it. The zero spot is none.
@@ -88,11 +95,12 @@ func (s *places) count(k *toward, hash uint64) spot {
 	case i >= 0:
 		set.at[i] = uint16(len(s.all))
 		s.all = append(s.all, place{})
-	case set.door != tag:
-		set.door = tag
+	case !slices.Contains(set.out[:], tag):
+		copy(set.out[1:], set.out[:])
+		set.out[0] = tag
 		return spot{}
 	default:
-		set.door, i = 0, s.lightest(set)
+		i = s.lightest(set)
 	}
 	set.tags[i] = tag
 	at := set.at[i]
@@ -100,6 +108,9 @@ func (s *places) count(k *toward, hash uint64) spot {
 	*p = place{toward: *k, weight: 1, life: p.life + 1}
 	return spot{uint32(at) + 1, p.life}
 }
+
+// of returns the place that is at a spot other than none.
+func (s *places) of(at spot) *place { return &s.all[at.at-1] }
 
 // lightest returns which place of the full set is that of the fewest connections,
 // and makes the others lighter.
@@ -164,22 +175,22 @@ func (r *per[V]) at(at spot) *V {
 
 // each calls do with everything that is kept of places in s, in the order in which
 // it was made.
-func (r *per[V]) each(s *places, do func(k *toward, v *V)) {
+func (r *per[V]) each(s *places, do func(at *place, v *V)) {
 	type one struct {
 		seq uint64
-		k   *toward
+		at  *place
 		v   *V
 	}
 	var all []one
 	for i := range s.all {
 		p := &s.all[i]
 		if v := r.has(spot{uint32(i) + 1, p.life}); v != nil {
-			all = append(all, one{r.pages[i/pageSize][i%pageSize].seq, &p.toward, v})
+			all = append(all, one{r.pages[i/pageSize][i%pageSize].seq, p, v})
 		}
 	}
 	slices.SortFunc(all, func(a, b one) int { return cmp.Compare(a.seq, b.seq) })
 	for _, o := range all {
-		do(o.k, o.v)
+		do(o.at, o.v)
 	}
 }
 

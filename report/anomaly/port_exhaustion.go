@@ -80,7 +80,7 @@ func (x *exhaustion) look(p *Pass) {
 }
 
 func (x *exhaustion) judge(p *Pass) {
-	x.clients.each(&p.crowd.pairs, func(k *toward, v *ports) {
+	x.clients.each(&p.crowd.pairs, func(k *place, v *ports) {
 		s := p.stack()
 		all, whose := s.Ports(), "ephemeral ports of "+s.Name
 		if 10*v.outside > v.n {

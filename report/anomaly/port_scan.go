@@ -41,7 +41,8 @@ var (
 // A scanner is a source, and what it tried.
 type scanner struct {
 	group
-	tries   int // those in vain are group.n
+	before  uint32 // attempts before the first one in vain
+	scan    verdict
 	first   server
 	targets *targets // once there is more than one
 	invalid int
@@ -86,17 +87,18 @@ func (s *scans) look(p *Pass) {
 	if cli.Packets() == 0 || cli.SYN() == 0 && c.Invalid().N == 0 {
 		return
 	}
-	inVain := vain(c)
-	v := s.sources.has(p.host(track.Client))
-	if v == nil && inVain { // those before the first one in vain don't count
-		v = s.sources.at(p.host(track.Client))
-	}
-	if v == nil {
+	at := p.host(track.Client)
+	if at.at == 0 {
 		return
 	}
-	v.tries++
-	if !inVain {
+	host := p.crowd.hosts.of(at)
+	host.attempts++
+	if !vain(c) {
 		return
+	}
+	v := s.sources.at(at)
+	if v.n == 0 {
+		v.before = host.attempts - 1
 	}
 	v.add(p)
 	switch {
@@ -109,19 +111,19 @@ func (s *scans) look(p *Pass) {
 	default:
 		v.silent++
 	}
-	at := server{srv.Addr(), srv.Port()}
+	to := serverOf(c)
 	if v.targets == nil {
 		if v.n == 1 {
-			v.first = at
+			v.first = to
 			return
 		}
-		if at == v.first {
+		if to == v.first {
 			return
 		}
 		v.targets = &targets{map[decode.Addr]map[uint16]struct{}{}, map[uint16]map[decode.Addr]struct{}{}}
 		v.targets.add(v.first)
 	}
-	v.targets.add(at)
+	v.targets.add(to)
 }
 
 func (t *targets) add(s server) {
@@ -153,10 +155,14 @@ func most[K, V comparable](m map[K]map[V]struct{}, compare func(a, b K) int) (ke
 	return key, n
 }
 
+// tries returns how many attempts there were since the first in vain. Those in vain
+// are group.n.
+func (v *scanner) tries(host *place) int { return int(host.attempts - v.before) }
+
 // isScan reports whether what the source did is a scan: down one host, across many,
 // or both.
-func (v *scanner) isScan(c *Config) (down decode.Addr, ports int, across uint16, hosts int, ok bool) {
-	if v.targets == nil || float64(v.n) < c.Share(portScanShare)*float64(v.tries) {
+func (v *scanner) isScan(c *Config, tries int) (down decode.Addr, ports int, across uint16, hosts int, ok bool) {
+	if v.targets == nil || float64(v.n) < c.Share(portScanShare)*float64(tries) {
 		return down, 0, 0, 0, false
 	}
 	down, ports = most(v.targets.ports, func(a, b decode.Addr) int { return slices.Compare(a[:], b[:]) })
@@ -169,16 +175,16 @@ func (s *scans) covers(p *Pass) bool {
 	if v == nil || !vain(p.Conn) {
 		return false
 	}
-	_, _, _, _, ok := v.isScan(p.Config)
-	return ok
+	tries := v.tries(p.crowd.hosts.of(p.host(track.Client)))
+	return v.scan.told(p, tries, func() bool { _, _, _, _, ok := v.isScan(p.Config, tries); return ok })
 }
 
 func (s *scans) judge(p *Pass) {
-	s.sources.each(&p.crowd.hosts, func(k *toward, v *scanner) {
+	s.sources.each(&p.crowd.hosts, func(k *place, v *scanner) {
 		if v.told {
 			return
 		}
-		down, ports, across, hosts, ok := v.isScan(p.Config)
+		down, ports, across, hosts, ok := v.isScan(p.Config, v.tries(k))
 		if !ok {
 			return
 		}
@@ -210,7 +216,7 @@ func (s *scans) judge(p *Pass) {
 				msg += fmt.Sprintf(", %d %s", o.n, o.what)
 			}
 		}
-		if n := v.tries - v.n; n > 0 {
+		if n := v.tries(k) - v.n; n > 0 {
 			msg += fmt.Sprintf("; %d others came to something", n)
 		}
 		p.Report(v.finding(k.client, 0, Attacker, msg))

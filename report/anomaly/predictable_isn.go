@@ -42,7 +42,8 @@ const maxISNs = 32
 
 type numbers struct {
 	group
-	isns []isn // by time
+	isns []isn        // by time
+	last capture.Time // of them
 	by   Suspect
 }
 
@@ -64,12 +65,12 @@ func (h *isnHosts) look(p *Pass) {
 		if v == nil {
 			continue
 		}
-		v.add(p)
-		v.by = HostOf(track.Role(r))
 		at, _ := e.SYNs()
-		if len(v.isns) == maxISNs && at >= v.isns[maxISNs-1].at {
+		if len(v.isns) == maxISNs && at >= v.last {
 			continue
 		}
+		v.add(p)
+		v.by = HostOf(track.Role(r))
 		peer := c.Peer(e)
 		n := isn{at, seq, peer.Addr(), [2]uint16{e.Port(), peer.Port()}}
 		i, _ := slices.BinarySearchFunc(v.isns, n, func(a, b isn) int {
@@ -84,6 +85,7 @@ func (h *isnHosts) look(p *Pass) {
 		}
 		v.isns = slices.Insert(v.isns, i, n)
 		v.isns = v.isns[:min(len(v.isns), maxISNs)]
+		v.last = v.isns[len(v.isns)-1].at
 	}
 }
 
@@ -107,7 +109,7 @@ func (v *numbers) run() (most int, step uint32) {
 }
 
 func (h *isnHosts) judge(p *Pass) {
-	h.hosts.each(&p.crowd.hosts, func(k *toward, v *numbers) {
+	h.hosts.each(&p.crowd.hosts, func(k *place, v *numbers) {
 		if v.told || len(v.isns) < p.Count(isnConnections) {
 			return
 		}
@@ -119,6 +121,8 @@ func (h *isnHosts) judge(p *Pass) {
 		if step != 0 {
 			how = fmt.Sprintf("at steps of %d", int32(step))
 		}
-		p.Report(v.finding(k.client, 0, v.by, fmt.Sprintf("%d connections in a row begin %s", n, how)))
+		f := v.finding(k.client, 0, v.by, fmt.Sprintf("%d connections in a row begin %s", n, how))
+		f.Weight = int64(k.weight) // of all its connections, as the later ones are not looked at
+		p.Report(f)
 	})
 }

@@ -57,7 +57,7 @@ func (s *closings) look(p *Pass) {
 }
 
 func (s *closings) judge(p *Pass) {
-	s.servers.each(&p.crowd.ports, func(k *toward, v *closed) {
+	s.servers.each(&p.crowd.ports, func(k *place, v *closed) {
 		if v.told || v.all < p.Count(serverClosesConnections) || float64(v.n) < p.Share(serverClosesShare)*float64(v.all) {
 			return
 		}

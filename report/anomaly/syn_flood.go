@@ -46,15 +46,15 @@ const requestLife = 63 * time.Second
 // flooded is what one server port got.
 type flooded struct {
 	group
-	completed int
-	halfOpen  curve
-	sources   distinct
-	nets      [4]uint64 // of IPv4 sources, the first octets seen
-	retried   int       // by the client: SYN sent again
-	aged      int       // old enough for that
-	answered  int       // by SYN,ACK
-	repeated  int       // of these: SYN,ACK sent again
-	old       int       // of these: old enough for that
+	halfOpen curve
+	sources  distinct
+	nets     [4]uint64 // of IPv4 sources, the first octets seen
+	retried  int       // by the client: SYN sent again
+	aged     int       // old enough for that
+	answered int       // by SYN,ACK
+	repeated int       // of these: SYN,ACK sent again
+	old      int       // of these: old enough for that
+	flood    verdict
 }
 
 type floods struct{ servers per[flooded] }
@@ -81,8 +81,8 @@ func (f *floods) look(p *Pass) {
 	}
 	if !begun(c) {
 		if c.Handshake() == track.Complete {
-			if v := f.servers.at(p.port()); v != nil {
-				v.completed++
+			if at := p.port(); at.at != 0 {
+				p.crowd.ports.of(at).completed++
 			}
 		}
 		return
@@ -130,11 +130,11 @@ const repeatedBy = 1500 * time.Millisecond
 
 // isFlood reports whether what the server port got is a flood, and how many were
 // half-open at its peak.
-func (v *flooded) isFlood(c *Config) (peak int, at capture.Time, ok bool) {
-	if v.n < c.Count(synFloodHalfOpen) || float64(v.n) < c.Share(synFloodShare)*float64(v.n+v.completed) {
+func (v *flooded) isFlood(c *Config, completed int) (peak int, at capture.Time, ok bool) {
+	if v.n < c.Count(synFloodHalfOpen) || float64(v.n) < c.Share(synFloodShare)*float64(v.n+completed) {
 		return 0, 0, false
 	}
-	if v.answered == 0 && v.completed == 0 && (2*v.retried > v.n || 2*v.aged < v.n) && !v.scattered() {
+	if v.answered == 0 && completed == 0 && (2*v.retried > v.n || 2*v.aged < v.n) && !v.scattered() {
 		return 0, 0, false // it is down, and its clients try again, or would
 	}
 	peak, at = v.halfOpen.peak()
@@ -149,16 +149,16 @@ func (f *floods) covers(p *Pass) bool {
 	if v == nil {
 		return false
 	}
-	_, _, ok := v.isFlood(p.Config)
-	return ok
+	completed := int(p.crowd.ports.of(p.port()).completed)
+	return v.flood.told(p, v.n+completed, func() bool { _, _, ok := v.isFlood(p.Config, completed); return ok })
 }
 
 func (f *floods) judge(p *Pass) {
-	f.servers.each(&p.crowd.ports, func(at *toward, v *flooded) {
+	f.servers.each(&p.crowd.ports, func(at *place, v *flooded) {
 		if v.told {
 			return
 		}
-		peak, when, ok := v.isFlood(p.Config)
+		peak, when, ok := v.isFlood(p.Config, int(at.completed))
 		if !ok {
 			return
 		}
@@ -176,7 +176,7 @@ func (f *floods) judge(p *Pass) {
 		if v.scattered() {
 			msg += fmt.Sprintf(" in %d networks, hardly any of them twice: forged", v.networks())
 		}
-		msg += fmt.Sprintf("; %s others completed", Digits(uint64(v.completed)))
+		msg += fmt.Sprintf("; %s others completed", Digits(uint64(at.completed)))
 		if v.old >= 10 && 4*v.repeated < 3*v.old {
 			msg += fmt.Sprintf("; SYN,ACK repeated for %d of %d: SYN cookies", v.repeated, v.old)
 		}

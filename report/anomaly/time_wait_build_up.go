@@ -96,7 +96,7 @@ func (t *timeWaits) look(p *Pass) {
 func (t *timeWaits) judge(p *Pass) {
 	s := p.stack()
 	limit := int(p.Share(timeWaitShare) * float64(s.Ports()))
-	t.clients.each(&p.crowd.pairs, func(k *toward, v *waiting) {
+	t.clients.each(&p.crowd.pairs, func(k *place, v *waiting) {
 		if v.told || v.n < limit {
 			return
 		}
@@ -113,7 +113,7 @@ func (t *timeWaits) judge(p *Pass) {
 			host.told = true
 		}
 	})
-	t.hosts.each(&p.crowd.hosts, func(k *toward, v *waiting) {
+	t.hosts.each(&p.crowd.hosts, func(k *place, v *waiting) {
 		if v.told || v.n < p.Count(timeWaitCount) {
 			return
 		}
