@@ -1,18 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
-	"github.com/google/gopacket/pcapgo"
 	"github.com/spf13/cobra"
 
 	"tcplife/decode/capture"
@@ -56,14 +54,12 @@ func (f *keepFlags) rotates() bool { return f.size > 0 || f.every > 0 }
 // A keeper writes packets to files.
 type keeper struct {
 	keepFlags
-	source  string // what the packets are captured from
-	filter  string
-	snaplen int
-	stats   func() live.Stats
+	source string // what the packets are captured from
+	stats  func() live.Stats
 
 	file    *os.File
-	w       *pcapgo.NgWriter
-	links   map[uint32]int // interface of the file, by link type
+	out     *bufio.Writer
+	w       *capture.NgWriter // nil: there is no file
 	begun   capture.Time
 	written int64
 	before  live.Stats // when the file was begun
@@ -82,53 +78,37 @@ func (k *keeper) packet(p *capture.Packet) error {
 		}
 	}
 	if k.w == nil {
-		if err := k.open(p); err != nil {
+		if err := k.open(p.Time); err != nil {
 			return err
 		}
 	}
-	id, ok := k.links[p.LinkType]
-	if !ok {
-		var err error
-		if id, err = k.w.AddInterface(k.describe(p.LinkType)); err != nil {
-			return k.failed(err)
-		}
-		k.links[p.LinkType] = id
-	}
 	k.written += int64(packetBlock + (len(p.Data)+3)&^3)
-	return k.failed(k.w.WritePacket(gopacket.CaptureInfo{
-		Timestamp: p.Time.UTC(), CaptureLength: len(p.Data), Length: int(p.Length), InterfaceIndex: id,
-	}, p.Data))
+	return k.failed(k.w.Write(p, k.source))
 }
 
-func (k *keeper) open(p *capture.Packet) (err error) {
+// open begins a file.
+func (k *keeper) open(now capture.Time) (err error) {
 	if k.rotates() {
-		k.file, err = createDated(k.name, p.Time)
+		k.file, err = createDated(k.name, now)
 	} else {
 		k.file, err = os.Create(k.name)
 	}
 	if err != nil {
 		return fmt.Errorf("--write: %w", err)
 	}
-	k.kept = append(k.kept, k.file.Name())
-	if k.files > 0 && len(k.kept) > k.files {
+	if k.files > 0 {
+		k.kept = append(k.kept, k.file.Name())
+	}
+	if len(k.kept) > k.files {
 		if err := os.Remove(k.kept[0]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("--write-keep: %w", err)
 		}
-		k.kept = k.kept[1:]
+		k.kept = slices.Clone(k.kept[1:])
 	}
-	k.begun, k.written, k.before = p.Time, 0, k.stats()
-	k.w, err = pcapgo.NewNgWriterInterface(k.file, k.describe(p.LinkType), pcapgo.NgWriterOptions{
-		SectionInfo: pcapgo.NgSectionInfo{OS: runtime.GOOS, Application: "tcplife " + version()},
-	})
-	k.links = map[uint32]int{p.LinkType: 0}
-	return k.failed(err)
-}
-
-func (k *keeper) describe(linkType uint32) pcapgo.NgInterface {
-	return pcapgo.NgInterface{
-		Name: k.source, Filter: k.filter, OS: runtime.GOOS,
-		LinkType: layers.LinkType(linkType), TimestampResolution: 9, SnapLength: uint32(k.snaplen),
-	}
+	k.begun, k.written, k.before = now, 0, k.stats()
+	k.out = bufio.NewWriterSize(k.file, 1<<16)
+	k.w = capture.NewNgWriter(k.out, "tcplife "+version())
+	return nil
 }
 
 // createDated creates a file that did not exist, with a time in its name.
@@ -159,7 +139,7 @@ func (k *keeper) flush() error {
 	if k.w == nil {
 		return nil
 	}
-	return k.failed(k.w.Flush())
+	return k.failed(k.out.Flush())
 }
 
 // close ends the present file, with the time until which it holds what passed, and
@@ -169,11 +149,8 @@ func (k *keeper) close(end capture.Time) error {
 		return nil
 	}
 	now := k.stats()
-	err := k.w.WriteInterfaceStats(0, pcapgo.NgInterfaceStatistics{
-		LastUpdate: end.UTC(), EndTime: end.UTC(),
-		PacketsReceived: now.Received - k.before.Received, PacketsDropped: now.Dropped - k.before.Dropped,
-	})
-	err = errors.Join(err, k.w.Flush(), k.file.Close())
+	err := k.w.Statistics(end, now.Received-k.before.Received, now.Dropped-k.before.Dropped)
+	err = errors.Join(err, k.w.Close(), k.out.Flush(), k.file.Close())
 	k.w = nil
 	return k.failed(err)
 }

@@ -228,7 +228,10 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	a.sink = events
 	if f.keep.name != "" {
-		w.keep = &keeper{keepFlags: f.keep, source: name, filter: expr, snaplen: f.snaplen, stats: src.Stats}
+		w.keep = &keeper{keepFlags: f.keep, source: name, stats: src.Stats}
+		if err := w.keep.open(now()); err != nil {
+			return err
+		}
 	}
 	defer w.heed(f.lasts)()
 	a.live = w.begin

@@ -538,6 +538,25 @@ func sum(b []byte) uint16 {
 	return ^uint16(s)
 }
 
+// TestLiveWriteRefused: a file that can't be written is told at once, and a capture
+// of no packets is a file all the same.
+func TestLiveWriteRefused(t *testing.T) {
+	network(t, nil)
+	dir := t.TempDir()
+	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "-f", "summary", "-w", "nosuch/kept.pcapng")
+	if err := tcplife.cmd.Wait(); err == nil || tcplife.text(tcplife.err) != "tcplife: --write: open nosuch/kept.pcapng: no such file or directory\n" {
+		t.Errorf("%v: %s", err, tcplife.text(tcplife.err))
+	}
+	tcplife = begin(t, dir, "tcplife", "live", "-i", "lo", "-f", "summary", "-w", "kept.pcapng", "--for", "100ms")
+	if err := tcplife.cmd.Wait(); err != nil {
+		t.Error(err, tcplife.text(tcplife.err))
+	}
+	read := begin(t, dir, "tcplife", "-f", "summary", "kept.pcapng")
+	if err := read.cmd.Wait(); err != nil || !strings.Contains(read.text(read.out), "0 packets") {
+		t.Error(err, read.text(read.err), read.text(read.out))
+	}
+}
+
 // TestLiveNoRight: who may not capture is told how to.
 func TestLiveNoRight(t *testing.T) {
 	network(t, []string{"capsh"})

@@ -113,6 +113,29 @@ func (w *NgWriter) Write(p *Packet, from string, comments ...string) error {
 	return err
 }
 
+// Statistics writes until when packets were captured, and how many of them the
+// system has received and dropped. Of a file without packets there are none.
+func (w *NgWriter) Statistics(ended Time, received, dropped uint64) error {
+	if len(w.interfaces) == 0 {
+		return nil
+	}
+	t := uint64(max(ended, 0))
+	w.buf = ngBlock(w.buf[:0], blockStatistics, func(b []byte) []byte {
+		b = binary.LittleEndian.AppendUint32(b, 0) // the first interface stands for all
+		b = binary.LittleEndian.AppendUint32(b, uint32(t>>32))
+		b = binary.LittleEndian.AppendUint32(b, uint32(t))
+		for _, o := range [...]struct {
+			code  uint16
+			value uint64
+		}{{optIsbEndtime, t<<32 | t>>32}, {optIsbIfrecv, received}, {optIsbIfdrop, dropped}} { // a time is two words, the high one first
+			b = ngOption(b, o.code, string(binary.LittleEndian.AppendUint64(nil, o.value)))
+		}
+		return ngOption(b, optEnd, "")
+	})
+	_, err := w.w.Write(w.buf)
+	return err
+}
+
 // Close writes the header of a file without packets, if there were none. It does not
 // close the underlying writer.
 func (w *NgWriter) Close() error {

@@ -110,3 +110,45 @@ func TestNgWriterEmpty(t *testing.T) {
 	}
 	readBack(t, out.Bytes(), nil)
 }
+
+// TestNgStatistics: what was counted is read back, by gopacket too.
+func TestNgStatistics(t *testing.T) {
+	var out, empty bytes.Buffer
+	w := NewNgWriter(&out, "tcplife")
+	packets := written()
+	for i := range packets {
+		if err := w.Write(&packets[i], "eth0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const ended = 1700000009_123456789
+	if err := w.Statistics(ended, 1<<40, 7); err != nil {
+		t.Fatal(err)
+	}
+	readBack(t, out.Bytes(), packets)
+	r, err := NewReader(bytes.NewReader(out.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p Packet
+	for r.Next(&p) == nil {
+	}
+	if i := r.Info(); i.Received != 1<<40 || i.Dropped != 7 || i.Ended != ended || len(i.Warnings) > 0 {
+		t.Errorf("%+v", i)
+	}
+	theirs, err := pcapgo.NewNgReader(&out, pcapgo.NgReaderOptions{WantMixedLinkType: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, _, err = theirs.ReadPacketData()
+	}
+	in, ierr := theirs.Interface(0)
+	if err != io.EOF || ierr != nil || in.Statistics.PacketsReceived != 1<<40 || in.Statistics.PacketsDropped != 7 || in.Statistics.EndTime.UnixNano() != ended {
+		t.Errorf("%v, %v, %+v", err, ierr, in.Statistics)
+	}
+	w = NewNgWriter(&empty, "tcplife")
+	if err := w.Statistics(ended, 0, 0); err != nil || empty.Len() > 0 {
+		t.Errorf("of no packets: %d octets, %v", empty.Len(), err)
+	}
+}

@@ -3,17 +3,13 @@
 package record
 
 import (
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"time"
-
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
-	"github.com/google/gopacket/pcapgo"
 
 	"tcplife/decode"
 	"tcplife/decode/capture"
@@ -44,8 +40,8 @@ const trackBytes = 64 << 20
 type Recorder struct {
 	source  Source
 	file    *os.File
-	out     *pcapgo.NgWriter
-	links   map[uint32]int // interfaces of the file, by link type
+	buf     *bufio.Writer // to file
+	out     *capture.NgWriter
 	octets  int64
 	decoder *decode.Decoder
 	tracker *track.Tracker
@@ -63,10 +59,11 @@ func Start(source Source, name string) (*Recorder, error) {
 		return nil, err
 	}
 	r := &Recorder{
-		source: source, file: file, links: make(map[uint32]int),
+		source: source, file: file, buf: bufio.NewWriterSize(file, 1<<16),
 		decoder: decode.NewDecoder(), tracker: track.New(track.Config{MaxBytes: trackBytes}),
 		ask: make(chan chan int), done: make(chan struct{}),
 	}
+	r.out = capture.NewNgWriter(r.buf, "tcplife")
 	go func() {
 		defer close(r.done)
 		r.err = r.run()
@@ -107,33 +104,7 @@ func (r *Recorder) write(p *capture.Packet) error {
 	if r.octets += int64(len(p.Data)); r.octets > maxOctets {
 		return fmt.Errorf("more than %d GiB of packets: capture fewer, by a filter", maxOctets>>30)
 	}
-	i, ok := r.links[p.LinkType]
-	if !ok {
-		var err error
-		if i, err = r.link(p.LinkType); err != nil {
-			return err
-		}
-	}
-	return r.out.WritePacket(gopacket.CaptureInfo{
-		Timestamp: p.Time.UTC(), CaptureLength: len(p.Data), Length: int(p.Length), InterfaceIndex: i,
-	}, p.Data)
-}
-
-// link adds an interface with that link type to the file.
-func (r *Recorder) link(t uint32) (i int, err error) {
-	if t > math.MaxUint8 {
-		return 0, fmt.Errorf("link type %d: the file can't hold it", t)
-	}
-	in := pcapgo.NgInterface{LinkType: layers.LinkType(t), SnapLength: live.DefaultSnaplen, TimestampResolution: 9}
-	if r.out == nil {
-		r.out, err = pcapgo.NewNgWriterInterface(r.file, in, pcapgo.NgWriterOptions{
-			SectionInfo: pcapgo.NgSectionInfo{Application: "tcplife"},
-		})
-	} else {
-		i, err = r.out.AddInterface(in)
-	}
-	r.links[t] = i
-	return i, err
+	return r.out.Write(p, "")
 }
 
 // look follows the connections, so that Settle knows which are closing.
@@ -209,14 +180,7 @@ func (r *Recorder) Stop() (live.Stats, error) {
 
 // end completes the file.
 func (r *Recorder) end() error {
-	if r.out == nil { // a file of no packets is one all the same
-		if _, err := r.link(uint32(layers.LinkTypeEthernet)); err != nil {
-			return errors.Join(err, r.file.Close())
-		}
-	}
-	stats, now := r.source.Stats(), time.Now()
-	err := r.out.WriteInterfaceStats(0, pcapgo.NgInterfaceStatistics{
-		LastUpdate: now, EndTime: now, PacketsReceived: stats.Received, PacketsDropped: stats.Dropped,
-	})
-	return cmp.Or(err, r.out.Flush(), r.file.Close())
+	stats := r.source.Stats()
+	err := r.out.Statistics(capture.Time(time.Now().UnixNano()), stats.Received, stats.Dropped)
+	return cmp.Or(err, r.out.Close(), r.buf.Flush(), r.file.Close())
 }
