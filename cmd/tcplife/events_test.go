@@ -5,8 +5,10 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"tcplife/decode"
+	"tcplife/decode/capture"
 	"tcplife/internal/script"
 	"tcplife/report"
 	"tcplife/report/anomaly"
@@ -148,5 +150,23 @@ func TestTellFindings(t *testing.T) {
 	}
 	if want := []uint64{1, 1, 2, 1, 0, 0}; !slices.Equal(got, want) {
 		t.Errorf("told of connections %v, want %v", got, want)
+	}
+}
+
+// TestIsDue: a clock that was set back does not put work off.
+func TestIsDue(t *testing.T) {
+	for _, tt := range []struct {
+		due, now time.Duration
+		want     bool
+	}{
+		{100 * time.Second, 99 * time.Second, false},
+		{100 * time.Second, 100 * time.Second, true},
+		{100 * time.Second, time.Hour, true},
+		{time.Hour, 59*time.Minute + 40*time.Second, false},
+		{time.Hour, time.Minute, true},
+	} {
+		if got := isDue(capture.Time(tt.due), capture.Time(tt.now)); got != tt.want {
+			t.Errorf("due at %v: %v at %v", tt.due, got, tt.now)
+		}
 	}
 }

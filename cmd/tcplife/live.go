@@ -351,6 +351,9 @@ const (
 	// idleShare bounds the time that the looking takes, where connections are many:
 	// one part in so many.
 	idleShare = 20
+
+	// maxPause bounds the time between.
+	maxPause = stalledAfter / 2
 )
 
 // heed has signals and the end of the time to watch end it. What it returns undoes
@@ -414,7 +417,7 @@ func (w *watching) Next(p *capture.Packet) error {
 			if err := w.flush(); err != nil {
 				return w.end(err)
 			}
-			w.src.SetDeadline(w.due.UTC())
+			w.src.SetDeadline(time.Now().Add(workEvery))
 			err = w.src.Next(p)
 		}
 		switch {
@@ -422,7 +425,7 @@ func (w *watching) Next(p *capture.Packet) error {
 			return io.EOF
 		case err == nil:
 			w.linkTypes[p.LinkType] = true
-			if w.due <= p.Time {
+			if isDue(w.due, p.Time) {
 				w.work()
 			}
 			if w.keep != nil {
@@ -434,7 +437,9 @@ func (w *watching) Next(p *capture.Packet) error {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			w.t.Flush()
 			w.t.Tick(now()-capture.Time(live.Lag), 0)
-			w.work()
+			if isDue(w.due, now()) {
+				w.work()
+			}
 		case err == io.EOF:
 			return w.end(nil)
 		default:
@@ -442,6 +447,10 @@ func (w *watching) Next(p *capture.Packet) error {
 		}
 	}
 }
+
+// isDue reports whether work that is due at that time is to be done now. It is,
+// too, if the time is far off: the system's clock was set back.
+func isDue(due, now capture.Time) bool { return due <= now || due.Sub(now) > maxPause }
 
 func now() capture.Time { return capture.Time(time.Now().UnixNano()) }
 
@@ -491,7 +500,7 @@ func (w *watching) work() {
 	}
 	w.warnDropped()
 	ended := now()
-	w.due = ended.Add(max(workEvery, idleShare*ended.Sub(began)))
+	w.due = ended.Add(min(max(workEvery, idleShare*ended.Sub(began)), maxPause))
 }
 
 func (w *watching) judge() {

@@ -49,6 +49,7 @@ const rootExample = `  tcplife web.pcap                       a table, those wit
   tcpdump -w - tcp | tcplife -           what tcpdump writes
   tcplife -f jsonl --follow now.pcap     a file that tcpdump is still writing
   tcplife --separate /var/captures       each capture in the directory for itself
+  tcplife live -i eth0                   what happens now, on an interface
   tcplife explain web.pcap --conn 17     one connection, segment by segment
   tcplife rules close-wait               what a finding means`
 
