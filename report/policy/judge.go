@@ -26,6 +26,7 @@ type Judge struct {
 
 	policy *Policy
 	order  []*Block // the most specific first
+	set    []string // rules that some block sets
 	tally  map[*Block]*tallies
 	expect []expected
 	allow  []uint64 // findings let pass, by exception
@@ -37,7 +38,8 @@ type Judge struct {
 
 // tallies are what was counted for a block.
 type tallies struct {
-	matched uint64 // connections that its selector chose
+	matched uint64            // connections that its selector chose
+	governs map[string]uint64 // of these, those whose findings of a rule it judges, of Judge.set
 	rules   map[string]*ruleTally
 	numbers map[*Metric]*number
 }
@@ -45,6 +47,7 @@ type tallies struct {
 // A ruleTally counts the findings of a rule that a block governs.
 type ruleTally struct {
 	failing, telling, allowed uint64
+	failingConns, lastConn    uint64 // connections that have a failing one, and the last of them
 	worst                     anomaly.Severity
 	suspects                  [1 << 8]uint64 // by anomaly.Suspect
 	examples                  examples
@@ -71,7 +74,12 @@ func NewJudge(p *Policy) *Judge {
 		return slices.Compare(y[:], x[:])
 	})
 	for _, b := range p.Blocks {
-		t := &tallies{rules: make(map[string]*ruleTally), numbers: make(map[*Metric]*number)}
+		t := &tallies{governs: make(map[string]uint64), rules: make(map[string]*ruleTally), numbers: make(map[*Metric]*number)}
+		for rule := range b.Rules {
+			if !slices.Contains(j.set, rule) {
+				j.set = append(j.set, rule)
+			}
+		}
 		for _, l := range b.Limits {
 			if t.numbers[l.Metric] == nil {
 				t.numbers[l.Metric] = &number{metric: l.Metric, timeWaits: newTimeWaits()}
@@ -99,6 +107,17 @@ func (j *Judge) Connection(c *report.Connection) error {
 	j.match(&e)
 	for _, b := range j.matching {
 		j.tally[b].matched++
+	}
+	for _, rule := range j.set {
+		for _, b := range j.matching {
+			if !b.judges(rule) {
+				continue
+			}
+			j.tally[b].governs[rule]++
+			if b.Where.Suspect == anomaly.NoSuspect {
+				break // else it depends on the finding
+			}
+		}
 	}
 	if c.ID == j.Trace {
 		j.trace(c.ID, "chosen by %s", names(j.matching))
@@ -140,6 +159,9 @@ func (j *Judge) Connection(c *report.Connection) error {
 	j.verdict.Connections++
 	return nil
 }
+
+// judges reports whether the block says what findings of the rule mean.
+func (b *Block) judges(rule string) bool { return b.Rules[rule] != nil || b.Fail != 0 }
 
 // trace tells something of the connection that is traced.
 func (j *Judge) trace(conn uint64, format string, args ...any) {
@@ -198,8 +220,8 @@ func (j *Judge) finding(f *anomaly.Finding, e *ends, conn uint64, example func()
 		if tells == nil && b.Tell != 0 {
 			tells = b
 		}
-		if set = b.Rules[f.Rule.Name]; set != nil || b.Fail != 0 {
-			governs = b
+		if b.judges(f.Rule.Name) {
+			governs, set = b, b.Rules[f.Rule.Name]
 			break
 		}
 	}
@@ -229,6 +251,10 @@ func (j *Judge) finding(f *anomaly.Finding, e *ends, conn uint64, example func()
 	}
 	if fails {
 		t.failing++
+		if conn == 0 || conn != t.lastConn {
+			t.failingConns++
+			t.lastConn = conn
+		}
 	} else {
 		t.telling++
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,6 +186,29 @@ func TestGroupFinding(t *testing.T) {
 			if got != want {
 				t.Errorf("%s: %s: got\n%swant\n%s", policy, side, got, want)
 			}
+		}
+	}
+}
+
+// TestShareOfConnections: a connection in which a rule finds two things is one of the
+// share, and two of a number.
+func TestShareOfConnections(t *testing.T) {
+	for policy, want := range map[string]Status{"close-wait: 50%": Told, "close-wait: 49%": Broken, "close-wait: 3": Told, "close-wait: 2": Broken} {
+		p, err := Parse("p", []byte("version: 1\nrules: {"+policy+"}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := NewJudge(p)
+		j.tally[p.Blocks[0]].governs[anomaly.CloseWait.Name] = 4
+		j.match(&ends{})
+		for _, conn := range []uint64{7, 7, 8} {
+			f := anomaly.Finding{Rule: anomaly.CloseWait, Severity: anomaly.Warn}
+			j.finding(&f, &ends{}, conn, func() Example { return Example{} })
+		}
+		v := j.Verdict()
+		i := slices.IndexFunc(v.Results, func(r Result) bool { return r.Name == anomaly.CloseWait.Name })
+		if got := v.Results[i]; got.Status != want || got.Count != 3 {
+			t.Errorf("%s: %v, %s", policy, got.Status, got.Message)
 		}
 	}
 }

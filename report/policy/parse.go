@@ -337,6 +337,7 @@ func (r *reader) expectation(v place) *Expectation {
 
 func (r *reader) exception(v place) *Exception {
 	e := &Exception{Line: v.line()}
+	before := len(r.errs)
 	r.entries(v, func(key string, v place) {
 		switch key {
 		case "rule":
@@ -357,8 +358,7 @@ func (r *reader) exception(v place) *Exception {
 			r.unknown(v, "rule", "where", "reason", "until")
 		}
 	})
-	before := len(r.errs)
-	if before > 0 {
+	if len(r.errs) > before {
 		return e // more would only repeat it
 	}
 	switch {

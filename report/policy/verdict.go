@@ -159,7 +159,7 @@ func (j *Judge) Verdict() *Verdict {
 		t := j.tally[b]
 		for _, r := range anomaly.All {
 			if tally := t.rules[r.Name]; tally != nil || b.Rules[r.Name] != nil || i == 0 {
-				v.Results = append(v.Results, ruleResult(b, scope, r, tally, t.matched))
+				v.Results = append(v.Results, ruleResult(b, scope, r, tally, t.governs[r.Name]))
 			}
 		}
 		for _, m := range Metrics {
@@ -226,7 +226,11 @@ func ruleResult(b *Block, scope string, r *anomaly.Rule, t *ruleTally, connectio
 	if res.Count == 0 {
 		res.Message = "no findings that count"
 	}
-	if most.exceeded(t.failing, connections) {
+	failing := t.failing
+	if most.share {
+		failing = t.failingConns
+	}
+	if most.exceeded(failing, connections) {
 		res.Status = Broken
 		if most == (Amount{}) {
 			res.Message += ", none is allowed"
