@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -77,27 +76,42 @@ func (f *checkFlags) runAround(cmd *cobra.Command, args []string, p *policy.Poli
 		p.Set = append(p.Set, testCloseWait)
 	}
 
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
 	name, temporary, err := f.around.file()
 	if err != nil {
 		return err
 	}
-	c, err := f.capture(cmd, name, expr, command)
 	keep := !temporary
 	defer func() {
 		if !keep {
 			os.Remove(name)
 		}
 	}()
+	c, err := f.capture(cmd, name, expr, command, signals)
 	if err != nil {
 		return err
 	}
+	over := make(chan struct{})
+	defer close(over)
+	go func() { // judging a large file takes its time, too
+		select {
+		case s := <-signals:
+			if temporary {
+				os.Remove(name)
+			}
+			os.Exit(signalStatus + int(s.(syscall.Signal)))
+		case <-over:
+		}
+	}()
 	v, err := f.judge(cmd, p, []string{name}, packetFilter{})
 	if v == nil {
 		return errors.Join(c.failed, err)
 	}
 	v.Notes = append(v.Notes, c.notes...)
 	err = errors.Join(c.failed, tell(cmd.OutOrStdout(), reports, v, then), err)
-	if temporary && v.Count(policy.Broken)+v.Count(policy.Told) > 0 {
+	if temporary && v.Packets > 0 && v.Count(policy.Broken)+v.Count(policy.Told) > 0 {
 		keep = true
 		complain(cmd.ErrOrStderr(), fmt.Sprintf("the packets are in %s; --write FILE chooses where", name))
 	}
@@ -118,12 +132,12 @@ func (f *aroundFlags) file() (name string, temporary bool, err error) {
 
 // A captured is what there is to tell of a capture around a command.
 type captured struct {
-	failed error // the command's failure
+	failed error // the command's failure, or the interruption
 	notes  []string
 }
 
 // capture runs the command and keeps in the file what passes meanwhile.
-func (f *checkFlags) capture(cmd *cobra.Command, name, filter string, command []string) (*captured, error) {
+func (f *checkFlags) capture(cmd *cobra.Command, name, filter string, command []string, signals <-chan os.Signal) (*captured, error) {
 	source, err := live.Open(live.Options{
 		Interfaces: f.around.interfaces, Filter: filter,
 		Warn: func(what string) { complain(cmd.ErrOrStderr(), what) },
@@ -139,20 +153,26 @@ func (f *checkFlags) capture(cmd *cobra.Command, name, filter string, command []
 		return nil, errors.Join(err, source.Close())
 	}
 	var c captured
-	if c.failed, err = execute(cmd, command); err != nil {
+	if c.failed, err = execute(cmd, command, signals); err != nil {
 		_, err2 := rec.Stop()
 		return nil, errors.Join(err, err2)
-	}
-	closing := rec.Settle(f.around.settle)
-	stats, err := rec.Stop()
-	if err != nil {
-		return nil, fmt.Errorf("capturing: %w", err)
 	}
 	if c.failed != nil {
 		c.notes = append(c.notes, c.failed.Error())
 	}
-	if closing > 0 {
-		c.notes = append(c.notes, fmt.Sprintf("%d connections were still opening or closing %v after the command: --settle waits longer", closing, f.around.settle))
+	settled := make(chan int, 1)
+	go func() { settled <- rec.Settle(f.around.settle) }()
+	select {
+	case n := <-settled:
+		if n > 0 {
+			c.notes = append(c.notes, fmt.Sprintf("connections still opening or closing %v after the command: %d; --settle waits longer", f.around.settle, n))
+		}
+	case <-signals:
+		c.failed = errors.Join(c.failed, errors.New("interrupted, so connections had no time to close"))
+	}
+	stats, err := rec.Stop()
+	if err != nil {
+		return nil, errors.Join(c.failed, fmt.Errorf("capturing: %w", err))
 	}
 	if stats.Dropped > 0 {
 		c.notes = append(c.notes, fmt.Sprintf("%d of %d packets were lost, which the verdict lacks: capture fewer, by a filter", stats.Dropped, stats.Received+stats.Dropped))
@@ -173,20 +193,31 @@ func (e *commandError) Error() string { return fmt.Sprintf("%s: %s", e.command, 
 const signalStatus = 128
 
 // execute runs the command. failed tells that it did not succeed, err that it could
-// not be run. An interrupt is left to the command: the verdict comes all the same.
-func execute(cmd *cobra.Command, command []string) (failed, err error) {
-	ctx, undo := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer undo()
+// not be run. As system(3) has it, an interrupt is left to the command, which the
+// terminal interrupts too; a second one, or what else asks us to end, ends it.
+func execute(cmd *cobra.Command, command []string, signals <-chan os.Signal) (failed, err error) {
 	run := exec.Command(command[0], command[1:]...)
 	run.Stdin, run.Stdout, run.Stderr = os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr()
 	if err := run.Start(); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() {
-		run.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may be over
-	})
-	defer stop()
-	err = run.Wait()
+	ended := make(chan error, 1)
+	go func() { ended <- run.Wait() }()
+	for interrupted := false; ; {
+		select {
+		case s := <-signals:
+			if s != os.Interrupt || interrupted {
+				run.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may be over
+			}
+			interrupted = true
+		case err := <-ended:
+			return failure(command, err)
+		}
+	}
+}
+
+// failure tells how the command ended that Wait had that error of.
+func failure(command []string, err error) (failed, other error) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
 		return nil, err

@@ -205,8 +205,10 @@ func (f *checkFlags) judge(cmd *cobra.Command, p *policy.Policy, args []string, 
 // settingsOf returns the flags that set what a rule goes by: what it found with these
 // it may not find without.
 func settingsOf(rule string, set []string) (flags string) {
-	for _, s := range set {
-		if strings.HasPrefix(s, rule+".") {
+	for i, s := range set {
+		name, _, _ := strings.Cut(s, "=")
+		again := slices.ContainsFunc(set[i+1:], func(later string) bool { return strings.HasPrefix(later, name+"=") })
+		if strings.HasPrefix(s, rule+".") && !again {
 			flags += " --set " + shellQuote(s)
 		}
 	}
@@ -214,20 +216,24 @@ func settingsOf(rule string, set []string) (flags string) {
 }
 
 // tell writes the reports, of a comparison if there was an earlier run, and returns
-// errBroken if the policy is.
+// errBroken if the policy is. Files come first, and a report that can't be written
+// costs no other: who reads standard output may have gone.
 func tell(stdout io.Writer, reports []reportTo, v *policy.Verdict, then *policy.Record) error {
 	if then != nil {
 		v.Against(then)
 	}
-	for _, r := range reports {
-		if err := r.write(stdout, v); err != nil {
-			return err
+	var failed []error
+	for _, toFile := range []bool{true, false} {
+		for _, r := range reports {
+			if toFile == (r.file != "") {
+				failed = append(failed, r.write(stdout, v))
+			}
 		}
 	}
 	if v.Broken() {
-		return errBroken
+		failed = append(failed, errBroken)
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // A reportTo is a report and where it goes.

@@ -27,21 +27,51 @@ func run(args []string, stdout, stderr io.Writer) int {
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.Execute()
+	return statusOf(cmd.Execute(), stderr)
+}
+
+// statusOf tells each of the errors that err joins, and returns the exit status. A
+// command's own comes before ours, and trouble before a verdict, which may lack what
+// could not be read.
+func statusOf(err error, stderr io.Writer) int {
 	var failed *commandError
-	switch {
-	case err == nil, errors.Is(err, syscall.EPIPE): // the reader has seen enough
-		return statusOK
-	case errors.As(err, &failed):
-		complain(stderr, failed.Error())
-		return failed.status
-	case errors.Is(err, errTold):
-	case errors.Is(err, errBroken):
-		return statusBroken
-	default:
-		complain(stderr, err.Error())
+	trouble, broken := false, false
+	for _, err := range joined(err) {
+		switch {
+		case errors.Is(err, syscall.EPIPE): // the reader has seen enough
+		case errors.Is(err, errTold):
+			trouble = true
+		case errors.Is(err, errBroken):
+			broken = true
+		default:
+			complain(stderr, err.Error())
+			trouble = trouble || !errors.As(err, &failed)
+		}
 	}
-	return statusTrouble
+	switch {
+	case failed != nil:
+		return failed.status
+	case trouble:
+		return statusTrouble
+	case broken:
+		return statusBroken
+	}
+	return statusOK
+}
+
+// joined returns the errors that errors.Join made one of.
+func joined(err error) (list []error) {
+	if err == nil {
+		return nil
+	}
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	for _, err := range several.Unwrap() {
+		list = append(list, joined(err)...)
+	}
+	return list
 }
 
 // errTold is returned when stderr has the details already.

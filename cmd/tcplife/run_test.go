@@ -107,6 +107,49 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
+// TestStatusOf: each of several errors is told on a line of its own; a command's exit
+// status comes before trouble, and trouble before a broken policy, which is one also
+// where the reader of the verdict has gone.
+func TestStatusOf(t *testing.T) {
+	seven := &commandError{"false", 7, "exit status 7"}
+	full := fmt.Errorf("report text: %w", syscall.ENOSPC)
+	gone := fmt.Errorf("report text: %w", syscall.EPIPE)
+	for _, test := range []struct {
+		errs   []error
+		status int
+		stderr string
+	}{
+		{nil, statusOK, ""},
+		{[]error{gone}, statusOK, ""},
+		{[]error{gone, errBroken}, statusBroken, ""},
+		{[]error{errBroken, errTold}, statusTrouble, ""},
+		{[]error{errBroken, full}, statusTrouble, "tcplife: report text: no space left on device\n"},
+		{[]error{seven, errors.Join(full, errBroken)}, 7, "tcplife: false: exit status 7\ntcplife: report text: no space left on device\n"},
+	} {
+		var stderr bytes.Buffer
+		if got := statusOf(errors.Join(test.errs...), &stderr); got != test.status || stderr.String() != test.stderr {
+			t.Errorf("%v: status %d, %q on stderr", test.errs, got, stderr.String())
+		}
+	}
+}
+
+// TestCheckWriteErrors: a verdict that nobody reads is one, and its files are written.
+func TestCheckWriteErrors(t *testing.T) {
+	name, file := writePcap(t, 1), filepath.Join(t.TempDir(), "out.xml")
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(policy, []byte("version: 1\nlimits: {connections: 0}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for err, status := range map[error]int{syscall.EPIPE: statusBroken, syscall.ENOSPC: statusTrouble} {
+		var stderr bytes.Buffer
+		os.Remove(file)
+		got := run([]string{"check", "-p", policy, "--report", "text", "--report", "junit=" + file, name}, failing{err}, &stderr)
+		if xml, _ := os.ReadFile(file); got != status || !bytes.Contains(xml, []byte("<failure")) {
+			t.Errorf("%v: status %d, %s, %q on stderr", err, got, xml, stderr.String())
+		}
+	}
+}
+
 // TestQuiet: warnings are on stderr, and --quiet leaves them out.
 func TestQuiet(t *testing.T) {
 	name := writePcap(t, 1)
