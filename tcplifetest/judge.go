@@ -95,7 +95,7 @@ func run(file string, p *policy.Policy, sink report.Sink, l *ladder.Ladder) erro
 	if end := r.Info().Ended; end.Sub(t.Now()) < longest {
 		t.Tick(end, 0) // what was silent was silent until then
 	}
-	t.Each(func(c *track.Conn) { checker.Look(c, c.ID, t.Now()) })
+	t.Last = func(c *track.Conn) { checker.Look(c, c.ID, t.Now()) }
 	t.Finish()
 	for _, f := range checker.Finish(t.Now()) {
 		found := report.Finding{Finding: f, Capture: file}

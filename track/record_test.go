@@ -172,6 +172,7 @@ func TestWorkers(t *testing.T) {
 		}
 		var noted []string
 		tr.Noted = func(frame uint64, n Notes) { noted = append(noted, fmt.Sprint("noted", frame, n)) }
+		tr.Last = func(c *Conn) { out = append(out, fmt.Sprint("last", c.ID, c.Client().State(), c.Server().State())) }
 		each := func() {
 			tr.Each(func(c *Conn) { out = append(out, fmt.Sprint("each", c.ID, c.Client().State(), c.Server().State())) })
 		}

@@ -86,6 +86,7 @@ type shard struct {
 	zeek  zeeks
 	over  queue   // connections whose ends are both over
 	fresh []fresh // connections whose numbers are provisional, in the order of their blocks
+	refs  []ref   // of all connections, in order of ID, if they were listed and nothing happened since
 	sink  uint32  // keeps the touching from being optimized away
 
 	// Of the segment at hand.
@@ -654,9 +655,13 @@ func (s *shard) concludeAll() {
 // over a few at a time. What was handed over is valid until the next.
 func (s *shard) finishAll(hand func([]ended)) {
 	s.ended = nil
-	refs := s.store.all()
-	s.store.ending = true
-	for _, r := range refs {
+	refs := s.refs
+	if refs == nil {
+		refs = s.store.all()
+	}
+	s.store.ending, s.refs = true, nil
+	for i, r := range refs {
+		s.sink += s.store.touchSome(refs, i)
 		c := s.load(r)
 		s.expire(c)
 		s.finish(c)

@@ -216,6 +216,18 @@ func (s *store) forget(c *Conn) {
 	c.record = nil
 }
 
+// touchSome loads the records of the next refs from number i on into the cache, a
+// chunk at a time.
+func (s *store) touchSome(refs []ref, i int) (sum uint32) {
+	if i%chunkSize != 0 {
+		return 0
+	}
+	for _, r := range refs[i:min(i+chunkSize, len(refs))] {
+		sum += s.touch(r)
+	}
+	return sum
+}
+
 // clear forgets everything.
 func (s *store) clear() {
 	s.table, s.records, s.lones, s.pairs = flowtable.Table{}, flowtable.Arena[record]{}, flowtable.Arena[loneSYN]{}, flowtable.Arena[[2]decode.Addr]{}
@@ -310,21 +322,39 @@ const v4Prefix = 0xffff << 32
 
 // all returns where every connection is kept, in order of ID.
 func (s *store) all() []ref {
-	refs := make([]ref, 0, s.lones.Len()+s.records.Len())
+	var lones []ref
 	for i := range s.lones.Cap() {
 		if s.lones.At(uint32(i)).id() != 0 {
-			refs = append(refs, loneRef|ref(i))
+			lones = append(lones, loneRef|ref(i))
 		}
 	}
-	lones := len(refs)
+	if byID := func(a, b ref) int { return cmp.Compare(s.id(a), s.id(b)) }; !slices.IsSortedFunc(lones, byID) {
+		slices.SortFunc(lones, byID)
+	}
+	if s.records.Len() == 0 {
+		return lones
+	}
+	// Records are far apart: they are looked at once.
+	type entry struct {
+		id uint64
+		at ref
+	}
+	records := make([]entry, 0, s.records.Len())
 	for i := range s.records.Cap() {
-		if s.records.At(uint32(i)).ID != 0 {
-			refs = append(refs, ref(i))
+		if id := s.records.At(uint32(i)).ID; id != 0 {
+			records = append(records, entry{id, ref(i)})
 		}
 	}
-	byID := func(a, b ref) int { return cmp.Compare(s.id(a), s.id(b)) }
-	if lones > 0 && lones < len(refs) || !slices.IsSortedFunc(refs, byID) {
-		slices.SortFunc(refs, byID)
+	slices.SortFunc(records, func(a, b entry) int { return cmp.Compare(a.id, b.id) })
+	refs := make([]ref, 0, len(lones)+len(records))
+	for _, l := range lones {
+		for id := s.id(l); len(records) > 0 && records[0].id < id; records = records[1:] {
+			refs = append(refs, records[0].at)
+		}
+		refs = append(refs, l)
+	}
+	for _, r := range records {
+		refs = append(refs, r.at)
 	}
 	return refs
 }

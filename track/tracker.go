@@ -47,6 +47,9 @@ type Tracker struct {
 	// Done is called with each connection when its record is final. The
 	// connection is valid until Done returns.
 	Done func(*Conn)
+	// Last, if set, is called by Finish with every connection that is still open, as
+	// it is in the end, before any of them is handed to Done.
+	Last func(*Conn)
 	// Noted, if set, is called with the frame of each segment with one of
 	// NotesOfCapture.
 	Noted func(frame uint64, n Notes)
@@ -340,17 +343,35 @@ func (t *Tracker) resolve(id uint64) uint64 {
 // as it is now. The connection is valid until f returns, and f must not change it.
 func (t *Tracker) Each(f func(*Conn)) {
 	t.Flush()
-	var refs [maxWorkers][]ref
-	for i, s := range t.shards {
+	t.stop()
+	t.each(func(s *shard, c *Conn) {
+		s.tell(c)
+		f(c)
+		c.told = nil
+	})
+}
+
+// stop lets every shard know of the latest frame, and what its connections' numbers
+// are. No block is with them.
+func (t *Tracker) stop() {
+	for _, s := range t.shards {
 		s.settleIDs()
 		s.event, s.clock, s.skew, s.frame, s.block = 0, t.clock.now, t.clock.skew, t.frame, nil
-		refs[i] = s.store.all()
+		s.refs = nil
+	}
+}
+
+// each calls f with every connection, in order of ID.
+func (t *Tracker) each(f func(*shard, *Conn)) {
+	var next [maxWorkers]int
+	for _, s := range t.shards {
+		s.refs = s.store.all()
 	}
 	for {
 		least, of := uint64(0), -1
 		for i, s := range t.shards {
-			if len(refs[i]) > 0 {
-				if id := s.store.id(refs[i][0]); of < 0 || id < least {
+			if next[i] < len(s.refs) {
+				if id := s.store.id(s.refs[next[i]]); of < 0 || id < least {
 					least, of = id, i
 				}
 			}
@@ -359,31 +380,33 @@ func (t *Tracker) Each(f func(*Conn)) {
 			return
 		}
 		s := t.shards[of]
-		c := s.load(refs[of][0])
-		refs[of] = refs[of][1:]
+		s.sink += s.store.touchSome(s.refs, next[of])
+		c := s.load(s.refs[next[of]])
+		next[of]++
 		s.expire(c)
-		s.tell(c)
-		f(c)
-		c.told = nil
+		f(s, c)
 	}
 }
 
 // Finish ends the observation: what waits is decided, and what is still open is
-// handed to Done, in order of ID. Another one may begin then, later in time.
+// handed to Last and then to Done, in order of ID. Another one may begin then, later
+// in time.
 func (t *Tracker) Finish() {
 	t.Flush()
-	for _, s := range t.shards {
-		s.settleIDs()
-		s.event, s.clock, s.skew, s.frame, s.block = 0, t.clock.now, t.clock.skew, t.frame, nil
-		if t.running {
+	t.stop()
+	if t.running {
+		t.running = false
+		for _, s := range t.shards {
 			close(s.in) // its goroutine ends
 		}
 	}
 	t.now = t.clock.now.Add(-t.clock.skew)
-	t.running = false
 	for _, s := range t.shards {
 		s.concludeAll()
 		t.collect(s.ended)
+	}
+	if t.Last != nil {
+		t.each(func(_ *shard, c *Conn) { t.Last(c) })
 	}
 	t.handAll()
 	if len(t.shards) == 1 {

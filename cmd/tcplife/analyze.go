@@ -268,7 +268,7 @@ func (a *analysis) finish(t *track.Tracker, base uint64) {
 	if a.over() {
 		return
 	}
-	t.Each(func(c *track.Conn) { a.checker.Look(c, base+c.ID, t.Now()) })
+	t.Last = func(c *track.Conn) { a.checker.Look(c, base+c.ID, t.Now()) }
 	t.Finish()
 	for _, f := range a.checker.Finish(t.Now()) {
 		name := ""
