@@ -43,7 +43,7 @@ func (r *Record) check() error {
 		return fmt.Errorf("%d connections", r.Connections)
 	}
 	for _, n := range r.Numbers {
-		if n.Hits > n.Of || n.Of > mostCounted || n.Count > mostCounted {
+		if n.Hits > n.Of || n.Of > mostCounted || n.Count > mostCounted || n.ConnectionHits > n.Connections || n.Connections > mostCounted {
 			return fmt.Errorf("%s: %d of %d, %d", n.Name, n.Hits, n.Of, n.Count)
 		}
 		var sum uint64
@@ -70,7 +70,9 @@ func (r *Record) check() error {
 // exact test: they differ if chance alone makes such a difference in one of a
 // hundred pairs of runs, and if it is a fifth or more. A percentile of a duration is
 // compared by the share of connections that take longer than the earlier one and a
-// fifth, and a millisecond, above it. Findings of a rule that had none are new
+// fifth, and a millisecond, above it. Retransmissions come in bursts, so that those of
+// one connection are no independent events: their share must differ by the fifth, and
+// the share of connections that have any as above. Findings of a rule that had none are new
 // whatever their number. What is neither better nor worse when it is more, such as
 // the number of connections, is not compared.
 func (v *Verdict) Against(then *Record) {
@@ -142,7 +144,14 @@ func (v *Verdict) compareNumbers(then *Record) {
 		switch {
 		case !ok || n.metric.neutral:
 		case n.metric.kind == shared:
-			v.compare(n.metric.Name, sharePair{k1: was.Hits, n1: was.Of, k2: n.hits, n2: n.of})
+			s := sharePair{k1: was.Hits, n1: was.Of, k2: n.hits, n2: n.of}
+			if n.metric.clustered {
+				s = sharePair{
+					what: s.String(), noMore: !s.grown(), noFewer: !s.shrunk(),
+					k1: was.ConnectionHits, n1: was.Connections, k2: n.conns.hits, n2: n.conns.of,
+				}
+			}
+			v.compare(n.metric.Name, s)
 		case n.metric.kind == timed && was.Count > 0:
 			for _, q := range percentiles {
 				v.compareTimes(n, &was, q)
@@ -174,7 +183,7 @@ func (v *Verdict) compare(name string, s sharePair) {
 	switch {
 	case !s.noMore && s.more():
 		res.Status, res.Message = Broken, "worse: "+res.Message
-	case s.fewer():
+	case !s.noFewer && s.fewer():
 		v.Notes = append(v.Notes, "better than the baseline: "+name+", "+res.Message)
 	}
 	v.Results = append(v.Results, res)
@@ -185,6 +194,7 @@ type sharePair struct {
 	what           string // how it is told, if not as shares
 	k1, n1, k2, n2 uint64
 	noMore         bool // more of these is nothing worse
+	noFewer        bool // and fewer nothing better
 }
 
 func (s *sharePair) String() string {
@@ -207,16 +217,23 @@ const (
 	margin       = 1.2  // below this ratio a difference is not worth a build
 )
 
-// more reports whether the share has grown.
+// more reports whether the share has grown, and not by chance.
 func (s *sharePair) more() bool {
-	return s.n1 > 0 && s.n2 > 0 && float64(s.k2)*float64(s.n1) > margin*float64(s.k1)*float64(s.n2) &&
-		atLeast(s.k2, s.n2, s.k1+s.k2, s.n1+s.n2) < significance
+	return s.grown() && atLeast(s.k2, s.n2, s.k1+s.k2, s.n1+s.n2) < significance
 }
 
-// fewer reports whether the share has shrunk.
+// fewer reports whether the share has shrunk, and not by chance.
 func (s *sharePair) fewer() bool {
-	return s.n1 > 0 && s.n2 > 0 && float64(s.k1)*float64(s.n2) > margin*float64(s.k2)*float64(s.n1) &&
-		atLeast(s.k1, s.n1, s.k1+s.k2, s.n1+s.n2) < significance
+	return s.shrunk() && atLeast(s.k1, s.n1, s.k1+s.k2, s.n1+s.n2) < significance
+}
+
+// grown and shrunk report whether the share is another by more than the margin.
+func (s *sharePair) grown() bool {
+	return s.n1 > 0 && s.n2 > 0 && float64(s.k2)*float64(s.n1) > margin*float64(s.k1)*float64(s.n2)
+}
+
+func (s *sharePair) shrunk() bool {
+	return s.n1 > 0 && s.n2 > 0 && float64(s.k1)*float64(s.n2) > margin*float64(s.k2)*float64(s.n1)
 }
 
 // atLeast returns the probability that of n drawn from a number of things of which

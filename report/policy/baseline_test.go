@@ -153,15 +153,72 @@ func TestAgainst(t *testing.T) {
 	}
 }
 
+// TestAgainstBursts: many retransmissions of one connection are one event; of many
+// connections they are many, if they are more of the segments too.
+func TestAgainstBursts(t *testing.T) {
+	type side struct{ hits, of, connHits, conns uint64 } // segments, connections
+	for name, c := range map[string]struct {
+		then, now    side
+		worse, notes string
+	}{
+		"a burst":         {side{10, 100000, 8, 1000}, side{500, 100000, 9, 1000}, "", ""},
+		"everywhere":      {side{10, 100000, 8, 1000}, side{500, 100000, 300, 1000}, "baseline retransmits", ""},
+		"spread":          {side{500, 100000, 10, 1000}, side{500, 100000, 300, 1000}, "", ""},
+		"nowhere":         {side{500, 100000, 300, 1000}, side{10, 100000, 8, 1000}, "", "better than the baseline: retransmits, 10 of 100000 (0.01%), 500 of 100000 (0.5%) in the baseline"},
+		"in fewer":        {side{500, 100000, 300, 1000}, side{500, 100000, 8, 1000}, "", ""},
+		"not known then":  {side{0, 100000, 0, 0}, side{500, 100000, 300, 1000}, "", ""},
+		"of other length": {side{50, 10000, 30, 100}, side{5000, 1000000, 3000, 10000}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			verdict := func(s side) *Verdict {
+				v, _ := run(t, 0, 10, nil, 0)
+				for _, n := range v.all {
+					if n.metric.Name == "retransmits" {
+						n.hits, n.of, n.conns = s.hits, s.of, connections{s.connHits, s.conns}
+					}
+				}
+				return v
+			}
+			v := verdict(c.now)
+			v.Against(verdict(c.then).Record())
+			worse := ""
+			for i := range v.Results {
+				if r := &v.Results[i]; r.Status == Broken {
+					worse += r.ID()
+				}
+			}
+			if notes := strings.Join(v.Notes, "|"); worse != c.worse || notes != c.notes {
+				t.Errorf("worse %q, notes %q", worse, notes)
+			}
+		})
+	}
+	// What is counted of connections is: those with segments, and those that lost any.
+	v := judge(t, &Policy{Blocks: []*Block{{Fail: anomaly.Error, Tell: anomaly.Warn}}}, `
+0        --> S 0:0(0)
++1       --> S 0:0(0)
++2       --> S 0:0(0)
+
+A 10.0.0.1:40001
+B 10.0.0.5:5432
+5        --> S 0:0(0)
++.010    <-- S. 0:0(0) ack 1
+`).Verdict()
+	i := slices.IndexFunc(v.Record().Numbers, func(n NumberRecord) bool { return n.Name == "retransmits" })
+	if n := v.Record().Numbers[i]; n.Hits != 2 || n.Of != 5 || n.ConnectionHits != 1 || n.Connections != 2 {
+		t.Errorf("%+v", n)
+	}
+}
+
 func TestReadRecordErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		``:               "unexpected end of JSON input; want what check --report json=FILE writes",
 		`[]`:             "cannot unmarshal array",
 		`{"schema":"x"}`: `has the schema "x", want "tcplife-check/1", as check --report json=FILE writes`,
-		`{"schema":"tcplife-check/1","numbers":[{"name":"resets","hits":2,"of":1}]}`:               "resets: 2 of 1",
-		`{"schema":"tcplife-check/1","numbers":[{"name":"duration","count":2,"buckets":[[1,1]]}]}`: "duration: 1 in buckets of 2",
-		`{"schema":"tcplife-check/1","findings":[{"rule":"a","findings":1,"connections":2}]}`:      "more connections than findings: a",
-		`{"schema":"tcplife-check/1","connections":1000000000001}`:                                 "1000000000001 connections",
+		`{"schema":"tcplife-check/1","numbers":[{"name":"resets","hits":2,"of":1}]}`:                          "resets: 2 of 1",
+		`{"schema":"tcplife-check/1","numbers":[{"name":"retransmits","connection_hits":2,"connections":1}]}`: "retransmits: ",
+		`{"schema":"tcplife-check/1","numbers":[{"name":"duration","count":2,"buckets":[[1,1]]}]}`:            "duration: 1 in buckets of 2",
+		`{"schema":"tcplife-check/1","findings":[{"rule":"a","findings":1,"connections":2}]}`:                 "more connections than findings: a",
+		`{"schema":"tcplife-check/1","connections":1000000000001}`:                                            "1000000000001 connections",
 	} {
 		if _, err := ReadRecord(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)

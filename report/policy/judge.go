@@ -379,6 +379,7 @@ type number struct {
 	metric    *Metric
 	limits    []*limitTally
 	hits, of  uint64
+	conns     connections
 	times     histogram
 	timeWaits timeWaits
 }
@@ -390,6 +391,18 @@ type limitTally struct {
 	examples examples
 }
 
+// connections are those that a share is of, and those of them that have a part in it.
+type connections struct{ hits, of uint64 }
+
+func (c *connections) add(s *sample) {
+	if s.of > 0 {
+		c.of++
+	}
+	if s.hits > 0 {
+		c.hits++
+	}
+}
+
 func (n *number) add(s *sample, c *report.Connection, example func() Example) {
 	if n.metric.kind == timed {
 		if !s.valid {
@@ -399,6 +412,7 @@ func (n *number) add(s *sample, c *report.Connection, example func() Example) {
 	} else {
 		n.hits += s.hits
 		n.of += s.of
+		n.conns.add(s)
 	}
 	for _, l := range n.limits {
 		weight := int64(s.duration)

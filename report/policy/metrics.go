@@ -17,7 +17,10 @@ type Metric struct {
 	kind kind
 	// neutral: more of it is neither better nor worse.
 	neutral bool
-	of      func(*report.Connection) sample
+	// clustered: what is counted comes in bursts, so that its share is no measure of
+	// chance; those connections are that have any of it.
+	clustered bool
+	of        func(*report.Connection) sample
 	// say tells the number of one connection, for people; nil for a peak.
 	say func(*report.Connection, *sample) string
 }
@@ -79,7 +82,7 @@ var Metrics = []*Metric{
 		say: func(c *report.Connection, _ *sample) string { return report.OutcomeOf(c.Conn).String() },
 	},
 	{
-		Name: "retransmits", kind: shared,
+		Name: "retransmits", kind: shared, clustered: true,
 		Doc: "segments that were retransmissions, of all segments",
 		of:  retransmits,
 		say: func(_ *report.Connection, s *sample) string {

@@ -58,6 +58,9 @@ type NumberRecord struct {
 	// Hits of so many, of what is a share; the number or the peak, of what is one.
 	Hits uint64 `json:"hits,omitempty"`
 	Of   uint64 `json:"of,omitempty"`
+	// Of a share that comes in bursts: the connections with any of it, of so many.
+	ConnectionHits uint64 `json:"connection_hits,omitempty"`
+	Connections    uint64 `json:"connections,omitempty"`
 	// Of durations: how many there were, and pairs of the longest duration that a
 	// bucket holds, in nanoseconds, and how many are in it.
 	Count   uint64      `json:"count,omitempty"`
@@ -131,6 +134,9 @@ func (n *number) record(w *timeWaits) NumberRecord {
 		r.Of = r.Hits
 	default:
 		r.Hits, r.Of = n.hits, n.of
+	}
+	if n.metric.clustered {
+		r.ConnectionHits, r.Connections = n.conns.hits, n.conns.of
 	}
 	return r
 }
