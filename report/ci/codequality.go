@@ -1,7 +1,6 @@
 package ci
 
 import (
-	"encoding/json"
 	"io"
 	"strings"
 
@@ -42,11 +41,4 @@ func codeQuality(w io.Writer, v *policy.Verdict) error {
 		})
 	}
 	return writeJSON(w, issues)
-}
-
-func writeJSON(w io.Writer, doc any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(doc)
 }
