@@ -225,6 +225,9 @@ func TestAction(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
+			if _, err := os.Stat(filepath.Join(dir, "temp/tcplife/tcplife")); err == nil {
+				t.Error("the program is among the reports")
+			}
 			junit, err := os.ReadFile(filepath.Join(dir, "temp/tcplife/tcplife.xml"))
 			if err != nil || !strings.Contains(string(junit), c.report) {
 				t.Errorf("%v: %s", err, junit)
