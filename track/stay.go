@@ -6,7 +6,11 @@ func (e *End) Been() States {
 	n, _ := e.before()
 	s := e.initial
 	all := States(0).Add(s)
-	for i := range n {
+	for i := range min(n, inlineMoves) {
+		s = next[s][e.moves[i].move()]
+		all = all.Add(s)
+	}
+	for i := inlineMoves; i < n; i++ {
 		s = next[s][e.made(i).move()]
 		all = all.Add(s)
 	}

@@ -51,31 +51,27 @@ func startBacklogPressure() Watch {
 func (b *backlogs) look(p *Pass) {
 	c := p.Conn
 	cli, srv := c.Client(), c.Server()
-	if cli.SYN() == 0 || c.OneSided() {
+	if cli.SYN() == 0 || c.OneSided() || p.pair().none() {
 		return
 	}
 	full := srv.Refuted() > 0 && !srv.Acted()
 	switch {
 	case full:
-	case c.Handshake() == track.Complete:
+	case p.handshake == track.Complete:
 		first, last := cli.SYNs()
 		answered, _ := srv.SYNs()
 		if ignored := cli.SYN() > 1 && answered >= last && last.Sub(first) >= retryMin; !ignored {
-			if v := b.pairs.at(p.pair()); v != nil {
-				v.completed++
-				if !srv.Acted() {
-					v.queued++
-				}
+			v := b.pairs.at(p.pair())
+			v.completed++
+			if !srv.Acted() {
+				v.queued++
 			}
 			return
 		}
-	case c.Handshake() != track.Unanswered || cli.SYN() < 2:
+	case p.handshake != track.Unanswered || cli.SYN() < 2:
 		return
 	}
 	v := b.pairs.at(p.pair())
-	if v == nil {
-		return
-	}
 	v.add(p)
 	if full {
 		v.full++

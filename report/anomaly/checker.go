@@ -19,14 +19,17 @@ type Pass struct {
 	Now capture.Time
 
 	*Config
-	been     [2]track.States // of its ends, by role
-	looking  bool            // the rules about many connections look at it
-	looked   bool            // they have looked at all that are still open
-	crowd    *crowd
-	spots    spots
-	rule     *Rule
-	findings []Finding
-	unjudged []NotJudged
+	plain     bool // Conn.Plain, as the next are of Conn
+	handshake track.Handshake
+	been      [2]track.States // by role
+	waits     [2]timeWait     // by role
+	looking   bool            // the rules about many connections look at it
+	looked    bool            // they have looked at all that are still open
+	crowd     *crowd
+	spots     spots
+	rule      *Rule
+	findings  []Finding
+	unjudged  []NotJudged
 }
 
 // A NotJudged tells that a rule had reason to look closer at a connection, and
@@ -156,19 +159,20 @@ func (k *Checker) begin(c *track.Conn, id uint64, now capture.Time) class {
 	p := &k.pass
 	k.forget()
 	p.Conn, p.ID, p.Now, p.spots.have = c, id, now, 0
-	of := rare
-	if c.Plain() {
-		of = plain
-		if c.RoleBasis == track.BySYN && c.Client().Packets() == 1 && c.Server().Packets() == 0 {
-			of = loneSYN
-		}
+	p.waits[0].asked, p.waits[1].asked = false, false
+	cli, srv := c.Client(), c.Server()
+	p.plain = c.Plain()
+	if p.plain && c.RoleBasis == track.BySYN && cli.Packets() == 1 && srv.Packets() == 0 {
+		p.handshake = track.Unanswered
+		p.been = [2]track.States{} // which no rule asks for that looks at one
+		return loneSYN
 	}
-	if of == loneSYN {
-		p.been = [2]track.States{} // asked for by no rule that looks at one
-	} else {
-		p.been = [2]track.States{c.Client().Been(), c.Server().Been()}
+	p.handshake = c.Handshake()
+	p.been = [2]track.States{cli.Been(), srv.Been()}
+	if p.plain {
+		return plain
 	}
-	return of
+	return rare
 }
 
 // forget drops the findings of the last pass.

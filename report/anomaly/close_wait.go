@@ -35,7 +35,7 @@ var closeWaitAfter = span("after", time.Minute,
 func checkCloseWait(p *Pass) {
 	c := p.Conn
 	for r, e := range c.Ends() {
-		if !p.been[r].Has(track.CloseWait) {
+		if !p.mayStay(track.Role(r), track.CloseWait, p.Duration(closeWaitAfter)) {
 			continue
 		}
 		in, left, out := e.Stay(track.CloseWait)
@@ -62,5 +62,18 @@ func checkCloseWait(p *Pass) {
 		}
 		p.Reportf(e, AppOf(c.Role(e)), in.Time, frames(in.Frame, e.DataFrame(), out.Frame),
 			"in CLOSE_WAIT, silent for %v%s", Dur(quiet), then).Weight = int64(quiet)
+	}
+}
+
+// mayStay reports whether the end of that role may have been in a state for that
+// long. It is quick where the whole of a plain connection did not last that long.
+func (p *Pass) mayStay(r track.Role, s track.State, d time.Duration) bool {
+	switch c := p.Conn; {
+	case !p.been[r].Has(s):
+		return false
+	case c.Ends()[r].State() == s || !p.plain:
+		return true
+	default:
+		return c.End().Sub(c.Start) >= d
 	}
 }

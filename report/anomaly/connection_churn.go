@@ -49,15 +49,16 @@ func startConnectionChurn() Watch {
 
 func (x *churns) look(p *Pass) {
 	c := p.Conn
+	how := c.Teardown()
+	if how == track.NotClosed || how == track.HalfClosed || p.pair().none() {
+		return
+	}
 	took, ok := c.HandshakeTime()
-	if how := c.Teardown(); !ok || how == track.NotClosed || how == track.HalfClosed {
+	if !ok {
 		return
 	}
 	cli, srv := c.Client(), c.Server()
 	v := x.pairs.at(p.pair())
-	if v == nil {
-		return
-	}
 	v.add(p)
 	v.payload += cli.PayloadBytes() + srv.PayloadBytes()
 	v.handshakes += took

@@ -25,6 +25,7 @@ type interval struct{ from, to capture.Time }
 const (
 	maxSteps  = 512
 	firstStep = 10 * time.Millisecond
+	farthest  = 100 * 365 * 24 * time.Hour // from the beginning: twice as far, and steps could not be counted
 )
 
 // forever is the end of what has not ended.
@@ -51,24 +52,22 @@ func (c *curve) settle() {
 }
 
 func (c *curve) put(s interval) {
-	a := c.step(s.from)
-	if s.to == forever {
-		c.delta[a]++
-		return
+	if d := s.from.Sub(c.start); s.to <= s.from || max(d, -d) > farthest {
+		return // the clock stepped back, or was set
 	}
-	b := c.step(s.to)
-	a = c.step(s.from) // which the end may have moved
-	c.delta[a]++
-	c.delta[b]--
+	if s.from < c.start {
+		c.shift(s.from)
+	}
+	if s.to != forever {
+		c.delta[c.step(s.to)]--
+	}
+	c.delta[c.step(s.from)]++
 }
 
-// step returns the step that t lies in.
+// step returns the step that t, which is not before the start, lies in.
 func (c *curve) step(t capture.Time) int {
-	for t < c.start {
-		c.shift(t)
-	}
 	for {
-		i := int(t.Sub(c.start) / c.width)
+		i := int(max(0, t.Sub(c.start)) / c.width)
 		if i < maxSteps {
 			for len(c.delta) <= i {
 				c.delta = append(c.delta, 0)

@@ -60,3 +60,32 @@ func TestCurve(t *testing.T) {
 		t.Errorf("peak %d of 1000 at once", n)
 	}
 }
+
+// TestCurveExtremes: times of a hostile capture harm nothing, and what is of use
+// among them counts.
+func TestCurveExtremes(t *testing.T) {
+	var c curve
+	times := []capture.Time{forever - 1, -forever, 0, 1, forever / 2, -forever / 2, 1 << 60, -1 << 60}
+	for range 3 {
+		for _, from := range times {
+			for _, to := range append(times, forever) {
+				c.add(from, to)
+			}
+		}
+		for i := range 20 {
+			c.add(capture.Time(i), 1e9)
+		}
+		if n, _ := c.peak(); len(c.delta) > maxSteps || n < 0 {
+			t.Fatalf("%d steps, peak %d", len(c.delta), n)
+		}
+	}
+	var d curve
+	for range 9 {
+		d.add(0, forever)
+	}
+	d.add(forever-1, forever)
+	d.add(-forever, forever)
+	if n, _ := d.peak(); n != 9 {
+		t.Errorf("peak %d of 9", n)
+	}
+}

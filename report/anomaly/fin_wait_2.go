@@ -26,7 +26,7 @@ the capture.`,
 func checkFinWait2(p *Pass) {
 	c := p.Conn
 	for r, e := range c.Ends() {
-		if !p.been[r].Has(track.FinWait2) {
+		if !p.mayStay(track.Role(r), track.FinWait2, p.Duration(closeWaitAfter)) {
 			continue
 		}
 		in, left, out := e.Stay(track.FinWait2)

@@ -2,6 +2,7 @@ package anomaly
 
 import (
 	"cmp"
+	"encoding/binary"
 	"math/bits"
 	"slices"
 
@@ -62,6 +63,8 @@ type spot struct {
 	life uint32
 }
 
+func (s spot) none() bool { return s.at == 0 }
+
 func tagOf(hash uint64) uint32 { return uint32(hash) | 1 }
 
 // find returns the spot of k.
@@ -82,7 +85,7 @@ func (s *places) find(k *toward, hash uint64) spot {
 
 // count counts a connection of k and returns its spot, none if it is not let in.
 func (s *places) count(k *toward, hash uint64) spot {
-	if got := s.find(k, hash); got.at != 0 {
+	if got := s.find(k, hash); !got.none() {
 		s.all[got.at-1].weight++
 		return got
 	}
@@ -146,7 +149,7 @@ const pageSize = 32
 // has returns what is kept of the place, nil if nothing is.
 func (r *per[V]) has(at spot) *V {
 	i := (at.at - 1) / pageSize
-	if at.at == 0 || i >= uint32(len(r.pages)) || r.pages[i] == nil {
+	if at.none() || i >= uint32(len(r.pages)) || r.pages[i] == nil {
 		return nil
 	}
 	if k := &r.pages[i][(at.at-1)%pageSize]; k.life == at.life {
@@ -157,7 +160,7 @@ func (r *per[V]) has(at spot) *V {
 
 // at returns what is kept of the place, zero if nothing was; nil if it is none.
 func (r *per[V]) at(at spot) *V {
-	if v := r.has(at); v != nil || at.at == 0 {
+	if v := r.has(at); v != nil || at.none() {
 		return v
 	}
 	i := (at.at - 1) / pageSize
@@ -231,9 +234,20 @@ func (p *Pass) seek(s *places, k *toward, hash uint64) spot {
 
 func (p *Pass) hash(r track.Role) uint64 {
 	if p.spots.need(haveHash << r) {
-		p.spots.hash[r] = hashOf(p.Conn.Ends()[r].Addr())
+		p.spots.hash[r] = hashOfHost(p.Conn.Ends()[r].Addr())
 	}
 	return p.spots.hash[r]
+}
+
+// hashOfHost returns the hash by which a host's place is found.
+func hashOfHost(a decode.Addr) uint64 {
+	return mul(binary.LittleEndian.Uint64(a[:8]), binary.LittleEndian.Uint64(a[8:]))
+}
+
+// mul mixes two numbers into one, as wyhash does (Wang Yi, public domain).
+func mul(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a^0xa0761d6478bd642f, b^0xe7037ed1a0b428db)
+	return hi ^ lo
 }
 
 // host returns the place of the client's or the server's host.
@@ -248,7 +262,7 @@ func (p *Pass) host(r track.Role) spot {
 func (p *Pass) port() spot {
 	if p.spots.need(havePort) {
 		k := toward{server: serverOf(p.Conn)}
-		p.spots.port = p.seek(&p.crowd.ports, &k, mix(p.hash(track.Server)^uint64(k.port)))
+		p.spots.port = p.seek(&p.crowd.ports, &k, mul(p.hash(track.Server), uint64(k.port)))
 	}
 	return p.spots.port
 }
@@ -257,7 +271,7 @@ func (p *Pass) port() spot {
 func (p *Pass) pair() spot {
 	if p.spots.need(havePair) {
 		k := toward{p.Conn.Client().Addr(), serverOf(p.Conn)}
-		p.spots.pair = p.seek(&p.crowd.pairs, &k, mix(p.hash(track.Client)^bits.RotateLeft64(p.hash(track.Server), 32)^uint64(k.port)))
+		p.spots.pair = p.seek(&p.crowd.pairs, &k, mul(p.hash(track.Client)^uint64(k.port), p.hash(track.Server)))
 	}
 	return p.spots.pair
 }

@@ -15,7 +15,7 @@ func hostNumber(n int) *toward {
 
 func (s *places) countHost(n int) spot {
 	k := hostNumber(n)
-	return s.count(k, hashOf(k.client))
+	return s.count(k, hashOfHost(k.client))
 }
 
 // TestPlaces: those that come again and again get places and keep them, and what is
@@ -25,7 +25,7 @@ func TestPlaces(t *testing.T) {
 	const busy = 40
 	var s places
 	var r per[int]
-	if s.find(hostNumber(1), hashOf(hostNumber(1).client)) != (spot{}) {
+	if s.find(hostNumber(1), hashOfHost(hostNumber(1).client)) != (spot{}) {
 		t.Error("found in an empty table")
 	}
 	let := 0
@@ -49,7 +49,7 @@ func TestPlaces(t *testing.T) {
 		t.Errorf("%d that came once were let in", let)
 	}
 	for i := range busy {
-		v := r.has(s.find(hostNumber(i), hashOf(hostNumber(i).client)))
+		v := r.has(s.find(hostNumber(i), hashOfHost(hostNumber(i).client)))
 		if want := 98 * maxPlaces / 20 / busy; v == nil || *v < want*9/10 {
 			t.Errorf("host %d has not nearly its %d connections", i, want)
 		}
@@ -71,7 +71,7 @@ func TestPlacesGivenAway(t *testing.T) {
 	var r per[int]
 	old := s.countHost(0)
 	*r.at(old) = 7
-	for n := 1; s.find(hostNumber(0), hashOf(hostNumber(0).client)) != (spot{}); n++ {
+	for n := 1; s.find(hostNumber(0), hashOfHost(hostNumber(0).client)) != (spot{}); n++ {
 		s.countHost(n)
 		s.countHost(n)
 	}

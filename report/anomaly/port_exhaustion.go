@@ -52,13 +52,10 @@ func (x *exhaustion) look(p *Pass) {
 	c := p.Conn
 	cli := c.Client()
 	_, again := c.Reuse()
-	if cli.SYN() == 0 || c.Handshake() != track.Complete && !again {
+	if cli.SYN() == 0 || p.handshake != track.Complete && !again || p.pair().none() {
 		return
 	}
 	v := x.clients.at(p.pair())
-	if v == nil {
-		return
-	}
 	v.add(p)
 	if again {
 		if v.reused++; v.again == nil {

@@ -69,8 +69,9 @@ func startPortScan() Watch {
 
 // vain reports whether the client's attempt came to nothing: refused, unanswered,
 // broken off by the client itself before any payload, or never an attempt.
-func vain(c *track.Conn) bool {
-	switch c.Handshake() {
+func vain(p *Pass) bool {
+	c := p.Conn
+	switch p.handshake {
 	case track.Unanswered, track.Refused:
 		return true
 	case track.HalfOpen:
@@ -88,12 +89,12 @@ func (s *scans) look(p *Pass) {
 		return
 	}
 	at := p.host(track.Client)
-	if at.at == 0 {
+	if at.none() {
 		return
 	}
 	host := p.crowd.hosts.of(at)
 	host.attempts++
-	if !vain(c) {
+	if !vain(p) {
 		return
 	}
 	v := s.sources.at(at)
@@ -172,7 +173,7 @@ func (v *scanner) isScan(c *Config, tries int) (down decode.Addr, ports int, acr
 
 func (s *scans) covers(p *Pass) bool {
 	v := s.sources.has(p.host(track.Client))
-	if v == nil || !vain(p.Conn) {
+	if v == nil || !vain(p) {
 		return false
 	}
 	tries := v.tries(p.crowd.hosts.of(p.host(track.Client)))

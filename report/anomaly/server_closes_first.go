@@ -51,7 +51,7 @@ func (s *closings) look(p *Pass) {
 		return
 	}
 	v.all++
-	if c.ClosedFirst() == track.ServerFirst {
+	if !p.been[track.Client].Has(track.FinWait1) && c.ClosedFirst() == track.ServerFirst {
 		v.add(p)
 	}
 }

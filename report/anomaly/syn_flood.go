@@ -65,12 +65,8 @@ func startSYNFlood() Watch {
 }
 
 // begun reports whether the connection was begun by a client and not completed.
-func begun(c *track.Conn) bool {
-	switch c.Handshake() {
-	case track.Unanswered, track.HalfOpen:
-		return c.Client().SYN() > 0
-	}
-	return false
+func begun(p *Pass) bool {
+	return (p.handshake == track.Unanswered || p.handshake == track.HalfOpen) && p.Conn.Client().SYN() > 0
 }
 
 func (f *floods) look(p *Pass) {
@@ -79,9 +75,9 @@ func (f *floods) look(p *Pass) {
 	if cli.SYN() == 0 {
 		return
 	}
-	if !begun(c) {
-		if c.Handshake() == track.Complete {
-			if at := p.port(); at.at != 0 {
+	if !begun(p) {
+		if p.handshake == track.Complete {
+			if at := p.port(); !at.none() {
 				p.crowd.ports.of(at).completed++
 			}
 		}
@@ -142,7 +138,7 @@ func (v *flooded) isFlood(c *Config, completed int) (peak int, at capture.Time, 
 }
 
 func (f *floods) covers(p *Pass) bool {
-	if !begun(p.Conn) {
+	if !begun(p) {
 		return false
 	}
 	v := f.servers.has(p.port())

@@ -52,41 +52,55 @@ func startTimeWaitBuildUp() Watch {
 	return Watch{Look: t.look, Judge: t.judge}
 }
 
+// A timeWait is the time of an end in TIME_WAIT, once it was asked for.
+type timeWait struct {
+	asked, ok bool
+	from, to  capture.Time
+}
+
 // timeWaitOf returns when the end was in TIME_WAIT, by the clock if nothing ended it
 // sooner.
 func timeWaitOf(p *Pass, r track.Role) (from, to capture.Time, ok bool) {
+	w := &p.waits[r]
+	if w.asked {
+		return w.from, w.to, w.ok
+	}
+	*w = timeWait{asked: true}
 	if !p.been[r].Has(track.TimeWait) {
 		return 0, 0, false
 	}
-	e := p.Conn.Ends()[r]
-	in, left, out := e.Stay(track.TimeWait)
-	if in.To != track.TimeWait {
-		return 0, 0, false
-	}
-	to = in.Time.Add(p.stack().TimeWait)
+	in, left, out := p.Conn.Ends()[r].Stay(track.TimeWait)
+	w.from, w.to, w.ok = in.Time, in.Time.Add(p.stack().TimeWait), in.To == track.TimeWait
 	if left {
-		to = out.Time
+		w.to = out.Time
 	}
-	return in.Time, to, true
+	return w.from, w.to, w.ok
 }
 
 func (t *timeWaits) look(p *Pass) {
-	for _, r := range []track.Role{track.Client, track.Server} {
+	for r := track.Client; r <= track.Server; r++ {
+		if !p.been[r].Has(track.TimeWait) {
+			continue
+		}
+		host, pair := p.host(r), spot{}
+		if r == track.Client {
+			pair = p.pair()
+		}
+		if host.none() && pair.none() {
+			continue
+		}
 		from, to, ok := timeWaitOf(p, r)
 		if !ok {
 			continue
 		}
-		if v := t.hosts.at(p.host(r)); v != nil {
+		if v := t.hosts.at(host); v != nil {
 			v.add(p)
 			v.held.add(from, to)
 			if r == track.Client {
 				v.client++
 			}
 		}
-		if r == track.Server {
-			continue
-		}
-		if v := t.clients.at(p.pair()); v != nil {
+		if v := t.clients.at(pair); v != nil {
 			v.add(p)
 			v.held.add(from, to)
 		}
@@ -109,7 +123,7 @@ func (t *timeWaits) judge(p *Pass) {
 			most, k.client.IP(), 100*most/s.Ports(), s.Ports(), s.Name, v.n, Dur(v.span())))
 		f.Time = at
 		p.Report(f)
-		if host := t.hosts.has(p.crowd.hosts.find(&toward{client: k.client}, hashOf(k.client))); host != nil {
+		if host := t.hosts.has(p.crowd.hosts.find(&toward{client: k.client}, hashOfHost(k.client))); host != nil {
 			host.told = true
 		}
 	})
