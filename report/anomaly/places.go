@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"tcplife/decode"
+	"tcplife/decode/capture"
 	"tcplife/track"
 )
 
@@ -50,11 +51,11 @@ type place struct {
 	weight uint32 // connections, less those of others that were let in
 	life   uint32 // counts the keys that had the place
 
-	// What common connections are counted by, for rules that keep nothing of a
-	// place before there is a rare one.
-	attempts  uint32 // of a client: all that port-scan counts
-	completed uint32 // of a server port: handshakes
-	_         [12]byte
+	// What rules need of common connections: it is at hand here, where what they
+	// keep themselves is not.
+	attempts  uint32       // of a client: all that port-scan counts
+	completed uint32       // of a server port: handshakes
+	numbered  capture.Time // of a host: predictable-isn has enough, from before then; 0: not yet
 }
 
 // A spot is the place of a key while it has it. The zero spot is none.

@@ -42,8 +42,7 @@ const maxISNs = 32
 
 type numbers struct {
 	group
-	isns []isn        // by time
-	last capture.Time // of them
+	isns []isn // by time
 	by   Suspect
 }
 
@@ -58,34 +57,36 @@ func (h *isnHosts) look(p *Pass) {
 	c := p.Conn
 	for r, e := range c.Ends() {
 		seq, ok := e.ISN()
-		if !ok || e.SYN() == 0 {
+		if !ok || e.SYN() == 0 || p.host(track.Role(r)).none() {
 			continue
 		}
-		v := h.hosts.at(p.host(track.Role(r)))
-		if v == nil {
-			continue
-		}
+		spot := p.host(track.Role(r))
+		host := p.crowd.hosts.of(spot)
 		at, _ := e.SYNs()
-		if len(v.isns) == maxISNs && at >= v.last {
+		if host.numbered != 0 && at >= host.numbered {
 			continue
 		}
+		v := h.hosts.at(spot)
 		v.add(p)
 		v.by = HostOf(track.Role(r))
 		peer := c.Peer(e)
 		n := isn{at, seq, peer.Addr(), [2]uint16{e.Port(), peer.Port()}}
-		i, _ := slices.BinarySearchFunc(v.isns, n, func(a, b isn) int {
-			if a.at <= b.at {
-				return -1
-			}
-			return 1
-		})
+		i := len(v.isns)
+		for i > 0 && at < v.isns[i-1].at {
+			i--
+		}
 		// The same connection, in another encapsulation, is not another.
 		if i == maxISNs || i > 0 && v.isns[i-1].same(&n) || i < len(v.isns) && v.isns[i].same(&n) {
 			continue
 		}
+		if len(v.isns) == maxISNs/4 {
+			v.isns = slices.Grow(v.isns, maxISNs+1-len(v.isns))
+		}
 		v.isns = slices.Insert(v.isns, i, n)
-		v.isns = v.isns[:min(len(v.isns), maxISNs)]
-		v.last = v.isns[len(v.isns)-1].at
+		if len(v.isns) >= maxISNs {
+			v.isns = v.isns[:maxISNs]
+			host.numbered = v.isns[maxISNs-1].at
+		}
 	}
 }
 
