@@ -107,7 +107,7 @@ func details(r *policy.Result) []string {
 			lines = append(lines, "  "+plain(x.Explain))
 		}
 	}
-	if anomaly.Find(r.Name) != nil && len(r.Examples) > 0 {
+	if anomaly.Find(r.Name) != nil && r.Kind != policy.ExpectCheck { // whose names are the user's
 		lines = append(lines, "what it means: tcplife rules "+r.Name)
 	}
 	return lines

@@ -268,3 +268,75 @@ func TestWriteErrors(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPlace: a result stands at the line of the policy, or, if that is built in, at the
+// capture that shows it, else the first.
+func TestPlace(t *testing.T) {
+	v := verdict(t)
+	if file, line := place(v, &v.Results[0]); file != "ci/tcplife.yaml" || line != 4 {
+		t.Error(file, line)
+	}
+	v.Policy.Name, v.Captures = policy.DefaultName, []string{"first.pcap", "run.pcap"}
+	for i, want := range []string{"run.pcap", "first.pcap"} {
+		if file, line := place(v, &v.Results[i]); file != want || line != 1 {
+			t.Errorf("%d: %s:%d", i, file, line)
+		}
+	}
+	v.Captures = nil
+	if file, line := place(v, &v.Results[1]); file != policy.DefaultName || line != 1 {
+		t.Error(file, line)
+	}
+}
+
+// TestEscapes: what has a meaning in a format has none in a name.
+func TestEscapes(t *testing.T) {
+	for format, want := range map[string]string{
+		"github": "%250A", "tap": `\# not ok]]>`, "markdown": `\|`, "sarif": "%25", "junit": "]]&gt;",
+	} {
+		if got := string(write(t, format, evil(t))); !strings.Contains(got, want) {
+			t.Errorf("%s: lacks %s: %s", format, want, got)
+		}
+	}
+}
+
+// TestSarifRules: a rule that is broken in two scopes is described once.
+func TestSarifRules(t *testing.T) {
+	v := verdict(t)
+	again := v.Results[0]
+	again.Scope = "database"
+	v.Results = append(v.Results, again)
+	var doc sarifLog
+	if err := json.Unmarshal(write(t, "sarif", v), &doc); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, r := range doc.Runs[0].Tool.Driver.Rules {
+		if seen[r.ID] {
+			t.Errorf("%s is described twice", r.ID)
+		}
+		seen[r.ID] = true
+	}
+	for _, r := range doc.Runs[0].Results {
+		if doc.Runs[0].Tool.Driver.Rules[r.RuleIndex].ID != r.RuleID {
+			t.Errorf("%s: rule %d", r.RuleID, r.RuleIndex)
+		}
+	}
+}
+
+// TestDetailsNames: an expectation that is called as a rule is none.
+func TestDetailsNames(t *testing.T) {
+	for kind, want := range map[policy.Kind]int{policy.RuleCheck: 1, policy.BaselineCheck: 1, policy.ExpectCheck: 0} {
+		if got := details(&policy.Result{Kind: kind, Name: "close-wait"}); len(got) != want {
+			t.Errorf("%v: %q", kind, got)
+		}
+	}
+}
+
+// TestClockBack: a capture whose clock went back took no time, not less.
+func TestClockBack(t *testing.T) {
+	v := verdict(t)
+	v.First, v.Last = v.Last, v.First
+	if got := string(write(t, "junit", v)); !strings.Contains(got, `time="0.000"`) || strings.Contains(got, `time="-`) {
+		t.Error(got)
+	}
+}

@@ -209,6 +209,30 @@ B 10.0.0.5:5432
 	}
 }
 
+// TestAgainstNeutral: what is neither good nor bad is not compared, and findings that
+// are of no weight are not said to be gone.
+func TestAgainstNeutral(t *testing.T) {
+	verdict := func(hits uint64, d time.Duration) *Verdict {
+		v, _ := run(t, 0, 1000, nil, 3)
+		for _, n := range v.all {
+			switch {
+			case n.metric.neutral && n.metric.kind == shared:
+				n.hits, n.of = hits, 1000
+			case n.metric.neutral && n.metric.kind == timed:
+				for range 1000 {
+					n.times.add(d)
+				}
+			}
+		}
+		return v
+	}
+	then, now := verdict(1, time.Second), verdict(900, time.Minute)
+	now.Results = slices.DeleteFunc(now.Results, func(r Result) bool { return r.Count > 0 })
+	if now.Against(then.Record()); now.Broken() || len(now.Notes) > 0 {
+		t.Errorf("%q\n%s", now.Notes, dump(now))
+	}
+}
+
 func TestReadRecordErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		``:               "unexpected end of JSON input; want what check --report json=FILE writes",

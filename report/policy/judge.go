@@ -134,7 +134,7 @@ func (j *Judge) Connection(c *report.Connection) error {
 	}
 	j.measure(c, example)
 	o := report.OutcomeOf(c.Conn)
-	clean := o == report.Closed && established(c)
+	clean := o == report.Closed
 	port := j.verdict.ports.At(e.port)
 	port.Port = e.port
 	port.Connections++
@@ -282,7 +282,10 @@ func (t *tallies) rule(name string) *ruleTally {
 // Finding judges a finding about several connections, or none.
 func (j *Judge) Finding(f *report.Finding) error {
 	j.count(&f.Finding, true)
-	e := ends{server: f.Addr.IP(), port: f.Port}
+	e := ends{server: f.Addr.IP(), port: f.Port, direction: Inbound}
+	if j.policy.Home.contain(e.server) == (f.Side == anomaly.ClientSide) {
+		e.direction = Outbound // the others are taken to be on the other side
+	}
 	if f.Side == anomaly.ClientSide {
 		e.client, e.server = e.server, netip.Addr{}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -210,5 +211,141 @@ func TestShareOfConnections(t *testing.T) {
 		if got := v.Results[i]; got.Status != want || got.Count != 3 {
 			t.Errorf("%s: %v, %s", policy, got.Status, got.Message)
 		}
+	}
+}
+
+// TestGroupDirection: a finding about several connections crosses the border of home.
+func TestGroupDirection(t *testing.T) {
+	for _, c := range []struct {
+		addr string
+		side anomaly.Side
+		want Direction
+	}{
+		{"10.0.0.5", anomaly.ServerSide, Inbound},
+		{"10.0.0.5", anomaly.NoSide, Inbound},
+		{"10.0.0.5", anomaly.ClientSide, Outbound},
+		{"203.0.113.5", anomaly.ServerSide, Outbound},
+		{"203.0.113.5", anomaly.ClientSide, Inbound},
+	} {
+		for d := Inbound; d <= External; d++ {
+			p, err := Parse("p", []byte("version: 1\nhome: 10.0.0.0/8\nfail: never\nfor: [{where: {direction: "+d.String()+"}, rules: {close-wait: fail}}]\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			j := NewJudge(p)
+			f := report.Finding{Finding: anomaly.Finding{
+				Rule: anomaly.CloseWait, Severity: anomaly.Warn, Side: c.side, Addr: netip.MustParseAddr(c.addr).As16(),
+			}}
+			if err := j.Finding(&f); err != nil {
+				t.Fatal(err)
+			}
+			if got := j.Verdict().Broken(); got != (d == c.want) {
+				t.Errorf("%+v: %v: %v", c, d, got)
+			}
+		}
+	}
+}
+
+// TestUntil: an exception holds until the end of its day, and no longer; and it may be
+// for one suspect.
+func TestUntil(t *testing.T) {
+	p, err := Parse("p", []byte("version: 1\nrules: {close-wait: fail}\nallow: [{rule: close-wait, where: {suspect: client-app}, reason: r, until: 2026-01-01}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	midnight := script.Epoch.Add(24 * time.Hour)
+	for _, c := range []struct {
+		at     capture.Time
+		by     anomaly.Suspect
+		broken bool
+		over   bool
+	}{
+		{midnight - 1, anomaly.ClientApp, false, false},
+		{midnight, anomaly.ClientApp, true, true},
+		{midnight - 1, anomaly.ServerApp, true, false},
+	} {
+		j := NewJudge(p)
+		j.match(&ends{})
+		f := anomaly.Finding{Rule: anomaly.CloseWait, Severity: anomaly.Warn, Suspect: c.by, Time: c.at}
+		j.finding(&f, &ends{}, 1, func() Example { return Example{} })
+		j.Summary(&report.Summary{Last: c.at}) //nolint:errcheck // returns none
+		if v := j.Verdict(); v.Broken() != c.broken || v.Exceptions[0].Over != c.over {
+			t.Errorf("%+v: broken %v, over %v", c, v.Broken(), v.Exceptions[0].Over)
+		}
+	}
+}
+
+// TestTellingOrder: the severest broken check is told first, and who is suspected
+// most often is named, of equals the first.
+func TestTellingOrder(t *testing.T) {
+	p, err := Parse("p", []byte("version: 1\nfail: warn\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := NewJudge(p)
+	j.match(&ends{})
+	for i, f := range []anomaly.Finding{
+		{Rule: anomaly.ConnectionRefused, Severity: anomaly.Warn},
+		{Rule: anomaly.CloseWait, Severity: anomaly.Error, Suspect: anomaly.ServerApp},
+		{Rule: anomaly.CloseWait, Severity: anomaly.Warn, Suspect: anomaly.ClientApp},
+	} {
+		j.finding(&f, &ends{}, uint64(i+1), func() Example { return Example{} })
+	}
+	if v := j.Verdict(); v.Results[0].Name != anomaly.CloseWait.Name || v.Results[1].Name != anomaly.ConnectionRefused.Name ||
+		v.Results[0].Severity != anomaly.Error || v.Results[0].Suspect != anomaly.ClientApp {
+		t.Errorf("%+v", v.Results[:2])
+	}
+}
+
+// TestCountConnections: a rule's record counts its findings, and the connections that
+// have any.
+func TestCountConnections(t *testing.T) {
+	p, err := Parse("p", []byte("version: 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := NewJudge(p)
+	j.count(&anomaly.Finding{Rule: anomaly.CloseWait}, true)
+	j.count(&anomaly.Finding{Rule: anomaly.CloseWait}, false)
+	j.count(&anomaly.Finding{Rule: &anomaly.Rule{Name: "of a test"}}, true)
+	for _, f := range j.Verdict().findings {
+		if want := (RuleRecord{Rule: anomaly.CloseWait.Name, Findings: 2, Connections: 1}); f.Rule == want.Rule && *f != want {
+			t.Errorf("%+v", *f)
+		}
+	}
+}
+
+func TestParseNetwork(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.1": "10.0.0.1/32", "::ffff:10.0.0.1": "10.0.0.1/32", "2001:db8::1": "2001:db8::1/128", "10.0.0.0/8": "10.0.0.0/8",
+		"::ffff:10.0.0.0/104": "", "fe80::1%lo": "", "example.org": "", "10.0.0.0/33": "",
+	} {
+		got, err := parseNetwork(text)
+		if (err != nil) != (want == "") || err == nil && got.String() != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}
+
+// TestSpecificity: more conditions, then narrower networks (the widest of a list; those
+// of IPv4 as narrow as they are in IPv6), then fewer ports.
+func TestSpecificity(t *testing.T) {
+	order := []string{ // from the least to the most specific
+		"server: ['::/0', 10.0.0.1]", "port: 1-65535", "port: 1-9", "port: 443", "port: [443]",
+		"server: '2001:db8::/64'", "server: 10.0.0.0/8", "client: [10.0.0.0/16, '2001:db8::/120']", "host: 10.0.0.1",
+		"direction: inbound, suspect: network", "port: 443, server: 10.0.0.0/8",
+		"port: 443, server: 10.0.0.0/8, client: 0.0.0.0/0",
+	}
+	var last [3]int
+	for i, where := range order {
+		p, err := Parse("p", []byte("version: 1\nhome: 10.0.0.0/8\nfor: [{where: {"+where+"}}]\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		this := p.Blocks[1].Where.specificity()
+		if c := slices.Compare(last[:], this[:]); c > 0 || c == 0 && i > 0 && where != "port: [443]" {
+			t.Errorf("%s: %v, not above %v", where, this, last)
+		}
+		last = this
 	}
 }

@@ -66,7 +66,7 @@ var Metrics = []*Metric{
 		Doc: "completed handshakes for which SYN or SYN,ACK was sent again, of the completed ones",
 		of:  handshakeRetried,
 		say: func(c *report.Connection, _ *sample) string {
-			return fmt.Sprintf("%d SYNs, %d SYN,ACKs", c.Client().SYN(), c.Server().SYN())
+			return counts(uint64(c.Client().SYN()), "SYN") + ", " + counts(uint64(c.Server().SYN()), "SYN,ACK")
 		},
 	},
 	{

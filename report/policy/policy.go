@@ -79,7 +79,7 @@ type Expectation struct {
 	Name    string
 	Where   Selector
 	AtLeast uint64
-	Clean   bool // only those count that began and ended cleanly
+	Clean   bool // only those count that ended with both FINs
 }
 
 // An Exception is findings that are let pass, for a time.

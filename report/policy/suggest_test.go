@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,52 @@ func TestSuggest(t *testing.T) {
 		}
 		if v := judge(t, p, capture).Verdict(); v.Broken() || len(v.Results) < 10 {
 			t.Errorf("%s\n%s", dump(v), text)
+		}
+	}
+}
+
+// TestSuggestSeen: what was seen is let pass, and servers that have another port the
+// next time are not expected.
+func TestSuggestSeen(t *testing.T) {
+	p, err := Parse("none", []byte("version: 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(Suggest(judge(t, p, `
+A 10.0.0.1:40000
+B 10.0.0.5:32768
+0        --> S 0:0(0)
++.010    <-- S. 0:0(0) ack 1
++.000    --> . 1:1(0) ack 1
++.010    --> F. 1:1(0) ack 1
++.010    <-- F. 1:1(0) ack 2
++.010    --> . 2:2(0) ack 2
+
+A 10.0.0.1:40001
+B 10.0.0.5:32767
+1        --> S 0:0(0)
++.010    <-- S. 0:0(0) ack 1
++.000    --> . 1:1(0) ack 1
++.010    --> F. 1:1(0) ack 1
++.010    <-- F. 1:1(0) ack 2
++.010    --> . 2:2(0) ack 2
+
+A 10.0.0.1:40002
+B 10.0.0.5:80
+2        --> S 0:0(0)
++.010    <-- S. 0:0(0) ack 1
++.000    --> . 1:1(0) ack 1
++.010    --> F. 1:1(0) ack 1
++.010    <-- . 1:1(0) ack 2
++300     (udp)
+`).Verdict()))
+	for want, is := range map[string]bool{
+		"close-wait: {from: warn, max: 2} # 1 finding\n": true, "close-wait: fail": false,
+		"port: 32767": true, "port: 32768": false, "port: 80}": false,
+		"retransmits: 1% # 0 of 17\n": true, "client_closes_first": false,
+	} {
+		if strings.Contains(text, want) != is {
+			t.Errorf("%q: %v\n%s", want, !is, text)
 		}
 	}
 }

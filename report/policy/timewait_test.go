@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -55,5 +56,23 @@ func TestTimeline(t *testing.T) {
 	}
 	if got, _ := l.peak(); got == 0 || len(l.delta) > 2*maxSteps {
 		t.Error(got, len(l.delta))
+	}
+}
+
+// TestTimeWaitEnds: sockets are in TIME_WAIT until it is over, or the capture.
+func TestTimeWaitEnds(t *testing.T) {
+	closes := func(port int, at string) string {
+		return fmt.Sprintf("A 10.0.0.1:%d\nB 10.0.0.5:80\n%s --> S 0:0(0)\n+.01 <-- S. 0:0(0) ack 1\n+.01 --> . 1:1(0) ack 1\n"+
+			"+.01 --> F. 1:1(0) ack 1\n+.01 <-- F. 1:1(0) ack 2\n+.01 --> . 2:2(0) ack 2\n\n", port, at)
+	}
+	for later, want := range map[string]uint64{"30": 2, "58": 2, "62": 1, "600": 1} {
+		p, err := Parse("p", []byte("version: 1\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := judge(t, p, closes(40000, "0")+closes(40001, later)).Verdict()
+		if most, host, _ := v.timeWaits.peak(); most != want || host.String() != "10.0.0.1" {
+			t.Errorf("%s s later: %d at %v", later, most, host)
+		}
 	}
 }

@@ -34,7 +34,7 @@ type Verdict struct {
 // A PortCount counts the connections to one port of any servers.
 type PortCount struct {
 	Port               uint16
-	Connections, Clean uint64 // Clean: began with a handshake and ended with both FINs
+	Connections, Clean uint64 // Clean: ended with both FINs
 }
 
 // An Applied tells how a block of a policy applied.
