@@ -48,8 +48,8 @@ open. Grant it to the program once, and nobody needs to be root:
 
   sudo setcap cap_net_raw=ep $(command -v tcplife)
 
-SIGINT and SIGTERM end it with the rest of the report, a second one at once. SIGUSR1
-writes the socket tables of all hosts, as ss -tan prints them, to --snapshot.
+SIGINT, SIGTERM and SIGHUP end it with the rest of the report, a second one at once.
+SIGUSR1 writes the socket tables of all hosts, as ss -tan prints them, to --snapshot.
 
 Exit status: 0 ended as asked; 2 wrong usage, no right to capture, or trouble.`
 
@@ -361,6 +361,9 @@ const (
 func (w *watching) heed(lasts time.Duration) (undo func()) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // not under nohup: the terminal is gone
+		signal.Notify(stop, syscall.SIGHUP)
+	}
 	snapshot := notifySnapshot()
 	var timeout <-chan time.Time
 	if lasts > 0 {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -636,8 +637,12 @@ func TestLiveScreen(t *testing.T) {
 		{"ctrl-c", func(terminal io.Writer, _ *os.Process) { io.WriteString(terminal, "\x03") }},
 		{"SIGTERM", func(_ io.Writer, p *os.Process) { p.Signal(syscall.SIGTERM) }},
 		{"SIGINT", func(_ io.Writer, p *os.Process) { p.Signal(syscall.SIGINT) }},
+		{"SIGHUP", func(_ io.Writer, p *os.Process) { p.Signal(syscall.SIGHUP) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.name == "SIGHUP" && signal.Ignored(syscall.SIGHUP) {
+				t.Skip("run by nohup, under which it ends nothing")
+			}
 			network(t, nil)
 			master, slave := openTerminal(t, 80)
 			before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
