@@ -95,7 +95,8 @@ func (s *shard) routeSYN(c *Conn, seg *decode.Segment) *Conn {
 	snd, rcv := c.direction(seg)
 	over := snd.isOver() && rcv.isOver()
 	switch {
-	case snd.is(sentSYN) && snd.iss == seg.Seq && !snd.issProvisional && (snd.state == SynSent || snd.state == SynReceived || !over):
+	case snd.is(sentSYN) && snd.iss == seg.Seq && !snd.issProvisional && !snd.onlyAnswered() &&
+		(snd.state == SynSent || snd.state == SynReceived || !over):
 		return c // repeats the first SYN
 	case !snd.is(sentSYN) && snd.state == Listen && rcv.state == SynSent && !rcv.cover.on:
 		return c // simultaneous open
@@ -127,6 +128,10 @@ func (s *shard) routeSYN(c *Conn, seg *decode.Segment) *Conn {
 	s.addCandidate(c, candidate{seg: *seg, copies: 1, usedISN: used, stale: stale})
 	return nil
 }
+
+// onlyAnswered reports whether the end is in SYN_RCVD without having asked: no
+// stack repeats its SYN,ACK as a SYN, so one with that number is somebody else's.
+func (e *End) onlyAnswered() bool { return e.state == SynReceived && !e.Been().Has(SynSent) }
 
 func (s *shard) routeSYNACK(c *Conn, seg *decode.Segment) *Conn {
 	for i := range c.candidates {
