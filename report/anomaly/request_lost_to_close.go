@@ -23,8 +23,9 @@ The cause is a keep-alive timeout at the server that is not longer than the
 client's: let the client (or the proxy before the server) close idle connections
 first, by some seconds, and let it repeat requests that are safe to repeat.
 
-The rule is silent where the client had seen the FIN before it sent, and where
-the data is the rest of something that was under way.`,
+The rule is silent where the client had seen the FIN before it sent (what it sends
+acknowledges the FIN, as a TLS goodbye does), and where the data is the rest of
+something that was under way.`,
 	Explains: []string{"data-after-close", "reset-by-server", "half-open-peer", "close-with-unread-data"},
 	Check:    checkRequestLostToClose,
 }
@@ -47,8 +48,8 @@ func checkRequestLostToClose(p *Pass) {
 	case rst.Waiting.Sub(answered) < pause, idle < pause:
 		return // it was under way
 	}
-	if t, _, _ := c.Client().Stay(track.CloseWait); t.To == track.CloseWait && t.Time < rst.Waiting {
-		return // the client knew
+	if t, _, _ := c.Client().Stay(track.CloseWait); t.To == track.CloseWait && t.Time <= rst.Waiting {
+		return // the client knew: had it acknowledged the FIN before, or with the data
 	}
 	if !p.Judged() {
 		return
