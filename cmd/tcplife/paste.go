@@ -13,7 +13,7 @@ import (
 
 // sameConnections are the flags that say which packets are looked at and how
 // connections are told apart: IDs are the same only where these are.
-var sameConnections = []string{"since", "until", "separate", "stack", "time-wait", "memory-limit"}
+var sameConnections = []string{"since", "until", "separate", "stack", "time-wait", "memory-limit", "zeek-compat"}
 
 // explainCommand returns what makes a command to paste, which shows a connection of
 // this run segment by segment. It is nil where a file can't be read again.
@@ -23,6 +23,9 @@ func explainCommand(cmd *cobra.Command, files []string, filter string) func(conn
 	}
 	words := []string{"tcplife explain"}
 	for _, f := range files {
+		if strings.HasPrefix(f, "-") {
+			f = "./" + f // or it would be taken for a flag
+		}
 		words = append(words, shellQuote(f))
 	}
 	if filter != "" {
@@ -54,7 +57,7 @@ func shellQuote(word string) string {
 	var b strings.Builder // bash, zsh, ksh, and POSIX since 2024 have $'…'
 	for _, c := range []byte(word) {
 		if c < ' ' || c >= 0x7f || c == '\'' || c == '\\' {
-			fmt.Fprintf(&b, `\x%02x`, c)
+			fmt.Fprintf(&b, `\%03o`, c) // three digits and no more, unlike \x
 		} else {
 			b.WriteByte(c)
 		}
