@@ -27,7 +27,7 @@ whether there is firmware for it.`,
 	Start:    startPredictableISN,
 }
 
-var isnConnections = count("connections", 6, "in a row, on different ports, with the same number or at the same step: by chance that happens once in 2^128")
+var isnConnections = count("connections", 6, "in a row, on different ports, with the same number or at the same step: by chance that happens once in 2^128; 3 to 32: fewer make no step, and no more are looked at")
 
 // An isn is the initial sequence number of a connection.
 type isn struct {
@@ -110,12 +110,13 @@ func (v *numbers) run() (most int, step uint32) {
 }
 
 func (h *isnHosts) judge(p *Pass) {
+	least := min(max(p.Count(isnConnections), 3), maxISNs)
 	h.hosts.each(&p.crowd.hosts, func(k *place, v *numbers) {
-		if v.told || len(v.isns) < p.Count(isnConnections) {
+		if v.told || len(v.isns) < least {
 			return
 		}
 		n, step := v.run()
-		if n < p.Count(isnConnections) {
+		if n < least {
 			return
 		}
 		how := "with the same number"

@@ -9,32 +9,29 @@ type Stack struct {
 	TimeWait        time.Duration // 2MSL
 	PortLow         uint16        // ephemeral ports, from
 	PortHigh        uint16        // to
-	SYNRetries      int           // of a SYN, before connect() fails
-	FinWait2        time.Duration // of a socket that no program holds; 0: for ever
 	TimeWaitsAdvice string        // what helps where TIME_WAIT piles up
 }
 
 // Stacks are the known ones, the default first.
 //
-// Linux: ip-sysctl.rst of the kernel (ip_local_port_range, tcp_syn_retries,
-// tcp_fin_timeout) and TCP_TIMEWAIT_LEN in include/net/tcp.h. Windows:
+// Linux: ip-sysctl.rst of the kernel (ip_local_port_range) and TCP_TIMEWAIT_LEN in include/net/tcp.h. Windows:
 // TcpTimedWaitDelay, and netsh int ipv4 show dynamicport tcp. FreeBSD: tcp(4),
 // net.inet.tcp.msl and net.inet.ip.portrange. macOS: the same by sysctl.
 var Stacks = []*Stack{
 	{
-		Name: "linux", TimeWait: time.Minute, PortLow: 32768, PortHigh: 60999, SYNRetries: 6, FinWait2: time.Minute,
+		Name: "linux", TimeWait: time.Minute, PortLow: 32768, PortHigh: 60999,
 		TimeWaitsAdvice: "net.ipv4.tcp_tw_reuse=1 on the client, a wider net.ipv4.ip_local_port_range (tcp_tw_recycle is gone since Linux 4.12, and broke NAT)",
 	},
 	{
-		Name: "windows", TimeWait: 2 * time.Minute, PortLow: 49152, PortHigh: 65535, SYNRetries: 2, FinWait2: 2 * time.Minute,
+		Name: "windows", TimeWait: 2 * time.Minute, PortLow: 49152, PortHigh: 65535,
 		TimeWaitsAdvice: "a shorter TcpTimedWaitDelay, a wider range by netsh int ipv4 set dynamicport tcp",
 	},
 	{
-		Name: "macos", TimeWait: 30 * time.Second, PortLow: 49152, PortHigh: 65535, SYNRetries: 10, FinWait2: time.Minute,
+		Name: "macos", TimeWait: 30 * time.Second, PortLow: 49152, PortHigh: 65535,
 		TimeWaitsAdvice: "a wider range by net.inet.ip.portrange.first",
 	},
 	{
-		Name: "freebsd", TimeWait: time.Minute, PortLow: 10000, PortHigh: 65535, SYNRetries: 3, FinWait2: time.Minute,
+		Name: "freebsd", TimeWait: time.Minute, PortLow: 10000, PortHigh: 65535,
 		TimeWaitsAdvice: "a wider range by net.inet.ip.portrange.first",
 	},
 }
