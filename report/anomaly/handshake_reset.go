@@ -28,10 +28,11 @@ func checkHandshakeReset(p *Pass) {
 	}
 	srv, cli := c.Server(), c.Client()
 	first, _ := srv.SYNs()
+	answer, _, _ := srv.Stay(track.SynReceived)
 	tried := ""
 	if cli.SYN() > 1 {
 		tried = ", after several SYNs: perhaps an old duplicate"
 	}
-	p.Reportf(cli, ClientApp, rst.Time, frames(c.First, srv.SinceFrame(), rst.Frame),
+	p.Reportf(cli, ClientApp, rst.Time, frames(c.First, answer.Frame, rst.Frame),
 		"RST %v after the SYN,ACK%s", Dur(rst.Time.Sub(first)), tried)
 }

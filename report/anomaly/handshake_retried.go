@@ -47,7 +47,8 @@ func checkHandshakeRetried(p *Pass) {
 	if syns < 2 && synacks < 2 {
 		return
 	}
-	p.Reportf(cli, Network, asked, frames(c.First, cli.SinceFrame()),
+	up, _, _ := cli.Stay(track.Established)
+	p.Reportf(cli, Network, asked, frames(c.First, up.Frame),
 		"%s and %s: the handshake took %v", Counted(uint64(syns), "SYN"), Counted(uint64(synacks), "SYN,ACK"), Dur(took)).Weight = int64(took)
 }
 

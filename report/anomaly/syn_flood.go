@@ -172,7 +172,7 @@ func (f *floods) judge(p *Pass) {
 		if v.scattered() {
 			msg += fmt.Sprintf(" in %d networks, hardly any of them twice: forged", v.networks())
 		}
-		msg += fmt.Sprintf("; %s others completed", Digits(uint64(at.completed)))
+		msg += fmt.Sprintf("; %s completed", Counted(uint64(at.completed), "other"))
 		if v.old >= 10 && 4*v.repeated < 3*v.old {
 			msg += fmt.Sprintf("; SYN,ACK repeated for %d of %d: SYN cookies", v.repeated, v.old)
 		}
