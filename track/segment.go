@@ -194,6 +194,7 @@ func (c *Conn) repeatedSYNACK(snd *End, seg *decode.Segment) {
 		return
 	}
 	c.contradict(snd, seg)
+	c.refuseHeld(snd, seg)
 	i := snd.last(rcvAckOfSYN)
 	if i < 0 || i != int(snd.n)-1 || snd.is(acted) || snd.made(i).basis() != Received ||
 		snd.underWay(seg, snd.when(i)) {

@@ -1,6 +1,7 @@
 package track
 
 import (
+	"slices"
 	"time"
 
 	"tcplife/decode"
@@ -107,6 +108,19 @@ func (c *Conn) decideHeld(snd *End, seg *decode.Segment) {
 		kept = append(kept, h)
 	}
 	c.held = kept
+	c.reckonUnseen()
+}
+
+// refuseHeld lets seg, the SYN,ACK of snd again, refute what waits of its peer: snd
+// took none of it.
+func (c *Conn) refuseHeld(snd *End, seg *decode.Segment) {
+	if len(c.held) == 0 || snd.state != SynReceived {
+		return
+	}
+	c.held = slices.DeleteFunc(c.held, func(h heldSegment) bool {
+		from, _ := c.direction(&h.seg)
+		return h.why == unseenAck && from != snd && !snd.underWay(seg, h.seg.Time)
+	})
 	c.reckonUnseen()
 }
 
