@@ -24,8 +24,9 @@ client's: let the client (or the proxy before the server) close idle connections
 first, by some seconds, and let it repeat requests that are safe to repeat.
 
 The rule is silent where the client had seen the FIN before it sent (what it sends
-acknowledges the FIN, as a TLS goodbye does), and where the data is the rest of
-something that was under way.`,
+acknowledges the FIN, as a TLS goodbye does), where it closed at the same time and
+the data is no more than such a goodbye, and where the data is the rest of something
+that was under way.`,
 	Explains: []string{"data-after-close", "reset-by-server", "half-open-peer", "close-with-unread-data"},
 	Check:    checkRequestLostToClose,
 }
@@ -47,6 +48,8 @@ func checkRequestLostToClose(p *Pass) {
 		return // it was no answer that the server closed after
 	case rst.Waiting.Sub(answered) < pause, idle < pause:
 		return // it was under way
+	case sentFIN(rst.State[track.Client]) && rst.Unacked[track.Client] <= goodbye:
+		return // the client closed too
 	}
 	if t, _, _ := c.Client().Stay(track.CloseWait); t.To == track.CloseWait && t.Time <= rst.Waiting {
 		return // the client knew: had it acknowledged the FIN before, or with the data
