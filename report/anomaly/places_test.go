@@ -37,7 +37,7 @@ func TestPlaces(t *testing.T) {
 		}
 		if v := r.at(s.countHost(1e6 + i)); v != nil {
 			let++
-			if *v = *v + 1; *v != 1 {
+			if *v++; *v != 1 {
 				t.Fatalf("host %d, seen once, has %d", i, *v)
 			}
 		}
