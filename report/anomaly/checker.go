@@ -27,6 +27,7 @@ type Pass struct {
 	looked    bool            // they have looked at all that are still open
 	crowd     *crowd
 	spots     spots
+	covers    map[*Rule][]func(*Pass) bool // of the rules about many connections that explain a rule's findings
 	rule      *Rule
 	findings  []Finding
 	unjudged  []NotJudged
@@ -70,6 +71,18 @@ func (p *Pass) Judged() bool {
 		p.NotJudged(Gaps)
 	default:
 		return true
+	}
+	return false
+}
+
+// Echo reports whether a finding of the rule about the connection would be left
+// out, because one about many connections explains it. Asking spares a rule that
+// finds something in each connection of a flood what it costs to tell it.
+func (p *Pass) Echo() bool {
+	for _, covers := range p.covers[p.rule] {
+		if covers(p) {
+			return true
+		}
 	}
 	return false
 }
@@ -141,7 +154,7 @@ func NewChecker(rules []*Rule, c Config) *Checker {
 
 // start begins the runs of the rules about many connections.
 func (k *Checker) start() {
-	k.crowd = crowd{}
+	k.crowd, k.pass.covers = crowd{}, make(map[*Rule][]func(*Pass) bool)
 	k.watches, k.looks, k.pass.looked = k.watches[:0], [numClasses][]*watch{}, false
 	for _, r := range k.rules {
 		if r.Start != nil {
@@ -150,6 +163,12 @@ func (k *Checker) start() {
 	}
 	for i := range k.watches {
 		w := &k.watches[i]
+		if w.Covers != nil {
+			for _, name := range w.Explains {
+				echo := Find(name)
+				k.pass.covers[echo] = append(k.pass.covers[echo], w.Covers)
+			}
+		}
 		w.asked(func(of class) { k.looks[of] = append(k.looks[of], w) })
 	}
 }

@@ -46,6 +46,9 @@ func checkHalfOpenHandshake(p *Pass) {
 		p.NotJudged(EndsSoon)
 		return
 	}
+	if p.Echo() {
+		return
+	}
 	suspect := ClientHost
 	msg := fmt.Sprintf("SYN_RCVD for %v", Dur(held))
 	if srv.SYN() > 1 {

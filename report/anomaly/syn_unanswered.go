@@ -46,6 +46,9 @@ func checkSynUnanswered(p *Pass) {
 		p.NotJudged(EndsSoon)
 		return
 	}
+	if p.Echo() {
+		return
+	}
 	msg := fmt.Sprintf("1 SYN, no answer for %v", Dur(waited))
 	if n := c.Client().SYN(); n > 1 {
 		msg = fmt.Sprintf("%d SYNs in %v (%s), no answer for %v", n, Dur(last.Sub(first)), spacing(c.Client()), Dur(waited))
