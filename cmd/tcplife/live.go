@@ -183,8 +183,9 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 
 	out := cmd.OutOrStdout()
 	screen := out // if that is a terminal
+	var file *output // nil: standard output
 	if f.output != "" && f.output != "-" {
-		file, err := createOutput(f.output, nil)
+		file, err = createOutput(f.output, nil)
 		if err != nil {
 			return err
 		}
@@ -244,7 +245,7 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	} else {
 		watch()
 	}
-	if err := a.close(); err != nil {
+	if err := errors.Join(a.close(), file.begin()); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	if a.failed {

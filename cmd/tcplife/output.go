@@ -7,7 +7,8 @@ import (
 )
 
 // An output is the file for the report. What was in it before is kept until the
-// report begins, and so is that it was not there.
+// report begins, and so is that it was not there. A report may be empty: begin says
+// that there is one.
 type output struct {
 	*os.File
 	created bool // by us
@@ -33,15 +34,22 @@ func createOutput(name string, inputs []string) (*output, error) {
 }
 
 func (o *output) Write(b []byte) (int, error) {
-	if !o.begun {
-		o.begun = true
-		if fi, err := o.Stat(); err == nil && fi.Mode().IsRegular() {
-			if err := o.Truncate(0); err != nil {
-				return 0, err
-			}
-		}
+	if err := o.begin(); err != nil {
+		return 0, err
 	}
 	return o.File.Write(b)
+}
+
+// begin removes what was in the file before, the first time.
+func (o *output) begin() error {
+	if o == nil || o.begun {
+		return nil
+	}
+	o.begun = true
+	if fi, err := o.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return nil
+	}
+	return o.Truncate(0)
 }
 
 // Close closes the file, and removes it if there was neither file nor report.

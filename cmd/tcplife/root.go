@@ -188,8 +188,9 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	out := cmd.OutOrStdout()
 	screen := out // if that is a terminal
+	var file *output // nil: standard output
 	if f.output != "" && f.output != "-" {
-		file, err := createOutput(f.output, files)
+		file, err = createOutput(f.output, files)
 		if err != nil {
 			return err
 		}
@@ -238,7 +239,7 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if a.failed && (a.summary.Captures == 0 || a.filter.useless()) && a.writeErr == nil {
 		return errTold // there is nothing to report on
 	}
-	if err := a.close(); err != nil {
+	if err := errors.Join(a.close(), file.begin()); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	if a.failed {
