@@ -147,6 +147,14 @@ func appendSeconds(b []byte, ns int64) []byte {
 	return b
 }
 
+// needsNoQuoting tells of every octet whether it stands for itself in a JSON string.
+var needsNoQuoting = func() (t [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 const hex = "0123456789abcdef"
 
 // appendQuoted appends s as a JSON string. Whatever s holds, the result is valid
@@ -154,7 +162,12 @@ const hex = "0123456789abcdef"
 // JavaScript), and moves no terminal's cursor (C0 and C1 controls are escaped).
 func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
-	for i := 0; i < len(s); {
+	plain := 0
+	for plain < len(s) && needsNoQuoting[s[plain]] {
+		plain++
+	}
+	b = append(b, s[:plain]...)
+	for i := plain; i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
 			switch {

@@ -14,7 +14,8 @@ type jsonWriter struct {
 	clock clock
 }
 
-// key begins a member, or an element if name is empty.
+// key begins a member, or an element if name is empty. A name is a field's, and needs
+// no escaping.
 func (w *jsonWriter) key(name string) {
 	switch last := w.buf[len(w.buf)-1]; last {
 	case '{', '[':
@@ -22,8 +23,9 @@ func (w *jsonWriter) key(name string) {
 		w.buf = append(w.buf, ',')
 	}
 	if name != "" {
-		w.buf = appendQuoted(w.buf, name)
-		w.buf = append(w.buf, ':')
+		w.buf = append(w.buf, '"')
+		w.buf = append(w.buf, name...)
+		w.buf = append(w.buf, '"', ':')
 	}
 }
 
