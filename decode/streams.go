@@ -11,36 +11,39 @@ import "hash/maphash"
 // began with. That is Wireshark 4.0's rule.
 type Streams struct {
 	seed  maphash.Seed
-	known map[uint64]stream // by hash of addresses and ports: strangers don't know the seed
+	known []stream // an open hash table by key, of a power of two, at most half full: a map takes three times as long
+	n     int      // in use
 	next  uint32
 }
 
 // A stream is the latest of one pair of addresses and ports.
 type stream struct {
+	key    uint64 // hash of addresses and ports: strangers don't know the seed. 0: not in use
 	number uint32
 	base   [2]uint32 // what each end began with, that of the lower address first
 	begun  [2]bool   // base is valid
 }
 
-// maxStreams bounds the memory for streams, at about 45 octets each.
+// maxStreams bounds the memory for streams, at 48 octets each, or 96 after the table grew.
 const maxStreams = 1 << 22
 
 // NewStreams returns the Streams of a file.
 func NewStreams() *Streams {
-	return &Streams{seed: maphash.MakeSeed(), known: map[uint64]stream{}}
+	return &Streams{seed: maphash.MakeSeed(), known: make([]stream, 16)}
 }
 
 // Segment returns the number of the stream that s belongs to. It reports false for
 // one of more streams than are followed.
 func (t *Streams) Segment(s *Segment) (uint32, bool) {
 	key, from := t.key(&s.Src, &s.Dst, s.SrcPort, s.DstPort)
-	st, ok := t.known[key]
-	if !ok || s.Flags&(SYN|ACK) == SYN && st.begun[from] && st.base[from] != s.Seq {
-		if st, ok = t.begin(ok); !ok {
+	st := t.at(key)
+	if st.key == 0 {
+		if st = t.begin(key); st == nil {
 			return 0, false
 		}
-	} else if st.begun[0] && st.begun[1] {
-		return st.number, true
+	} else if s.Flags&(SYN|ACK) == SYN && st.begun[from] && st.base[from] != s.Seq {
+		*st = stream{key: key, number: t.next}
+		t.next++
 	}
 	if !st.begun[from] {
 		st.base[from], st.begun[from] = s.Seq, true
@@ -51,7 +54,6 @@ func (t *Streams) Segment(s *Segment) (uint32, bool) {
 	if !st.begun[1-from] && s.Flags.Has(ACK) {
 		st.base[1-from], st.begun[1-from] = s.Ack-1, true
 	}
-	t.known[key] = st
 	return st.number, true
 }
 
@@ -59,22 +61,39 @@ func (t *Streams) Segment(s *Segment) (uint32, bool) {
 // none.
 func (t *Streams) ICMP(e *ICMPError) {
 	key, _ := t.key(&e.Src, &e.Dst, e.SrcPort, e.DstPort)
-	if _, ok := t.known[key]; ok {
-		return
-	}
-	if st, ok := t.begin(false); ok {
-		t.known[key] = st
+	if t.at(key).key == 0 {
+		t.begin(key)
 	}
 }
 
-// begin returns a new stream, unless there are too many. again says that it takes
-// the place of another.
-func (t *Streams) begin(again bool) (stream, bool) {
-	if !again && len(t.known) == maxStreams {
-		return stream{}, false
+// at returns the place of a key: its own, or one that is not in use.
+func (t *Streams) at(key uint64) *stream {
+	mask := len(t.known) - 1
+	for i := int(key) & mask; ; i = (i + 1) & mask {
+		if st := &t.known[i]; st.key == key || st.key == 0 {
+			return st
+		}
 	}
+}
+
+// begin makes a stream of a key that has none, unless there are too many.
+func (t *Streams) begin(key uint64) *stream {
+	if t.n == maxStreams {
+		return nil
+	}
+	if t.n++; 2*t.n > len(t.known) {
+		old := t.known
+		t.known = make([]stream, 2*len(old))
+		for i := range old {
+			if old[i].key != 0 {
+				*t.at(old[i].key) = old[i]
+			}
+		}
+	}
+	st := t.at(key)
+	*st = stream{key: key, number: t.next}
 	t.next++
-	return stream{number: t.next - 1}, true
+	return st
 }
 
 // key returns what addresses and ports are known by, and which of the two ends the
@@ -88,5 +107,5 @@ func (t *Streams) key(src, dst *Addr, sp, dp uint16) (key uint64, from int) {
 		pair.a, pair.b, pair.ap, pair.bp = pair.b, pair.a, pair.bp, pair.ap
 		from = 1
 	}
-	return maphash.Comparable(t.seed, pair), from
+	return max(maphash.Comparable(t.seed, pair), 1), from
 }

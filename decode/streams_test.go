@@ -47,3 +47,36 @@ func TestStreams(t *testing.T) {
 		t.Errorf("the next has stream %d, want 6", got)
 	}
 }
+
+// TestStreamsMany: every stream keeps its number while the table grows.
+func TestStreamsMany(t *testing.T) {
+	streams := NewStreams()
+	const n = 5000
+	for range 2 {
+		for i := range uint32(n) {
+			seg := Segment{Src: Addr{14: byte(i >> 8), 15: byte(i)}, Dst: Addr{15: 1}, SrcPort: uint16(i), DstPort: 80, Flags: SYN, Seq: i}
+			if got, ok := streams.Segment(&seg); !ok || got != i {
+				t.Fatalf("stream %d, %v, want %d", got, ok, i)
+			}
+		}
+	}
+	if streams.n != n || len(streams.known) > 4*n {
+		t.Errorf("%d streams in a table of %d", streams.n, len(streams.known))
+	}
+}
+
+// TestStreamsBounded: what is of more streams than are followed has no number.
+func TestStreamsBounded(t *testing.T) {
+	streams := NewStreams()
+	known := Segment{Src: Addr{15: 2}, Dst: Addr{15: 1}, Flags: SYN}
+	streams.Segment(&known)
+	streams.n = maxStreams
+	if n, ok := streams.Segment(&Segment{Src: Addr{15: 3}, Dst: Addr{15: 1}, Flags: SYN}); ok {
+		t.Errorf("stream %d", n)
+	}
+	streams.ICMP(&ICMPError{Src: Addr{15: 3}, Dst: Addr{15: 1}})
+	known.Seq = 77
+	if n, ok := streams.Segment(&known); !ok || n != 1 {
+		t.Errorf("stream %d, %v, want 1", n, ok)
+	}
+}
