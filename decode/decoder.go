@@ -98,14 +98,21 @@ type Decoder struct {
 	// because fragments of it are missing, with the frame of the first captured.
 	Incomplete func(frame uint64)
 
+	// Fragmented, if set, is called for each segment and ICMP error that was put
+	// together from fragments, or lay in a tunnel that was, before Decode returns
+	// it: with the frames that this took, in the order of capture. They are valid
+	// until it returns.
+	Fragmented func(frames []uint64)
+
 	pkt *capture.Packet // being decoded
 	seg *Segment        // to fill in
 
-	context  uint32 // of pkt, as far as it was entered
-	depth    int    // of the tunnels and tags that were entered
-	wire     uint32 // octets of pkt's frame, or of those of all its fragments
-	cut      bool   // fragments were cut, or their contents
-	headOnly bool   // a datagram was put together, of which the beginning is kept
+	context  uint32   // of pkt, as far as it was entered
+	depth    int      // of the tunnels and tags that were entered
+	wire     uint32   // octets of pkt's frame, or of those of all its fragments
+	frames   []uint64 // of all fragments, pkt's the last; nil if there are none, or nobody wants to know
+	cut      bool     // fragments were cut, or their contents
+	headOnly bool     // a datagram was put together, of which the beginning is kept
 	remark   Remark
 
 	contexts contexts
@@ -142,10 +149,13 @@ func (d *Decoder) Decode(p *capture.Packet, seg *Segment) Result {
 func (d *Decoder) decode(p *capture.Packet, wire int, seg *Segment) Result {
 	d.pkt, d.seg = p, seg
 	d.context, d.depth, d.wire = 0, 0, p.Length
-	d.cut, d.headOnly, d.remark = false, false, RemarkNone
+	d.cut, d.headOnly, d.remark, d.frames = false, false, RemarkNone, nil
 	r := d.link(p.LinkType, p.Data, wire)
 	if r.Kind != Skipped {
 		r.Remark, r.Reassembled = d.remark, r.Kind == AsSegment && d.headOnly
+		if d.frames != nil {
+			d.Fragmented(d.frames)
+		}
 	}
 	return r
 }

@@ -22,6 +22,10 @@ const (
 	// for a tunnel's own headers and options.
 	maxHead = 256
 
+	// maxFrames bounds how many frames of a datagram are told of, the latest: without
+	// overlaps it has no more fragments.
+	maxFrames = 1 << 13
+
 	// fragmentTimeout is how long a datagram may take, by the capture's clock:
 	// 30 s in Linux, 60 s in RFC 8200 §4.5.
 	fragmentTimeout = 30 * time.Second
@@ -54,6 +58,7 @@ type reassembly struct {
 	key    fragmentKey
 	time   capture.Time // of the first fragment captured; of the last, if done
 	frame  uint64       // the first captured
+	frames []uint64     // all, if Decoder.Fragmented wants to know
 	wire   uint32       // octets of all frames
 	total  int          // octets, known when the last fragment came; else 0
 	pieces [maxPieces]piece
@@ -134,6 +139,12 @@ func (d *Decoder) fragment(g *datagram, id uint32, offset int, more bool) Result
 	r.keep(offset, g.payload)
 	r.cut = r.cut || d.cut || len(g.payload) < g.length && !d.headOnly
 	r.wire += d.wire
+	if d.Fragmented != nil {
+		if r.frames = append(r.frames, d.frames...); d.frames == nil {
+			r.frames = append(r.frames, d.pkt.Frame)
+		}
+		r.frames = r.frames[max(len(r.frames)-maxFrames, 0):]
+	}
 	if r.total == 0 || r.n != 1 || r.pieces[0] != (piece{0, int32(r.total)}) {
 		return skip(SkipFragment)
 	}
@@ -187,6 +198,7 @@ func (d *Decoder) reassembled(r *reassembly, g *datagram) Result {
 		w.total -= 8 // the Fragment header
 	}
 	d.wire, d.cut, d.headOnly = r.wire, r.cut, true
+	d.frames, r.frames = r.frames, nil
 	f, why := w.extensions()
 	if why != SkipNone {
 		return skip(why)

@@ -632,14 +632,21 @@ func FuzzSequence(f *testing.F) {
 	seed(fragment6(six, part{48, len(ip), true}), fragment6(six, part{0, 48, false}))
 	f.Fuzz(func(t *testing.T, script []byte) {
 		d, again := newTestDecoder(), newTestDecoder()
+		frame, told := uint64(0), []uint64(nil)
+		d.Fragmented = func(frames []uint64) { told = frames }
 		wire := 0
 		for n := 0; len(script) > 0; script = script[n:] {
 			n = min(1+int(script[0]), len(script))
 			p := testPacket(linkRaw, script[1:n])
 			wire += n
+			frame++
+			p.Frame, told = frame, nil
 			r, r2 := decodeOne(t, d, p), again.Decode(p)
 			if r != r2 || d.Segment != again.Segment || d.ICMP != again.ICMP {
 				t.Fatalf("%+v, then %+v", r, r2)
+			}
+			if told != nil && (told[len(told)-1] != frame || !slices.IsSorted(told)) || r.Reassembled && told == nil {
+				t.Fatalf("frame %d: told of %v", frame, told)
 			}
 			if s := &d.Segment; r.Kind == AsSegment && (int(s.Wire) > wire || s.Len > 1<<16 || int(s.Len) > wire && !s.Cut) {
 				t.Fatalf("of %d octets: %+v", wire, *s)
@@ -719,5 +726,64 @@ func TestFragmentsIncomplete(t *testing.T) {
 	d.Finish()
 	if len(lost) != 2+maxDatagrams || lost[2] < 6 {
 		t.Errorf("told of %d in the end", len(lost)-2)
+	}
+}
+
+// TestFragmented: the frames of fragments are told, in tunnels and out of them, and no
+// others.
+func TestFragmented(t *testing.T) {
+	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 80))) // 100 octets
+	other := slices.Clone(ip)
+	copy(other[4:], be16(77))
+	var frames []uint64
+	d := newTestDecoder()
+	d.Fragmented = func(f []uint64) { frames = append(frames, f...) }
+	frame := uint64(0)
+	feed := func(b []byte, want []uint64) {
+		t.Helper()
+		frames = nil
+		frame++
+		p := testPacket(linkRaw, b)
+		p.Frame = frame
+		if r := d.Decode(p); !slices.Equal(frames, want) || (r.Kind == AsSegment) != (want != nil) && frame != 1 {
+			t.Errorf("frame %d: %+v, told %v, want %v", frame, r, frames, want)
+		}
+	}
+	feed(ip, nil)
+	feed(fragment4(ip, part{48, 80, true}), nil)
+	feed(fragment4(other, part{0, 48, false}), nil)
+	feed(fragment4(ip, part{0, 48, false}), []uint64{2, 4})
+	feed(fragment4(other, part{48, 80, true}), []uint64{3, 5})
+	// Fragments of a fragment: all that it took.
+	copy(ip[4:], be16(99))
+	for i, p := range parts(len(ip)-20, 40) {
+		outer := outerIP(protoGRE, unhex("0000 0800"), fragment4(ip, p))
+		outer[5] = byte(i + 1)
+		for _, q := range parts(len(outer)-20, 40) {
+			var want []uint64
+			if p.last && q.last {
+				want = []uint64{6, 7, 8, 9, 10, 11}
+			}
+			feed(fragment4(outer, q), want)
+		}
+	}
+}
+
+// TestFragmentedBounded: of a datagram in fragments of fragments the latest frames are
+// told.
+func TestFragmentedBounded(t *testing.T) {
+	r := reassembly{frames: make([]uint64, maxFrames)}
+	d := newTestDecoder()
+	var frames []uint64
+	d.Fragmented = func(f []uint64) { frames = f }
+	ip := serialize(testIP4(6), testTCP(), octets(make([]byte, 80)))
+	first := testPacket(linkRaw, fragment4(ip, part{0, 48, false}))
+	d.Decode(first)
+	d.frags.slots[0].frames = r.frames
+	last := testPacket(linkRaw, fragment4(ip, part{48, 100 - 20, true}))
+	last.Frame = 7
+	d.Decode(last)
+	if len(frames) != maxFrames || frames[maxFrames-1] != 7 {
+		t.Errorf("%d frames", len(frames))
 	}
 }

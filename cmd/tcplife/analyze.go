@@ -39,6 +39,7 @@ type analysis struct {
 	failed   bool  // fail was told something
 	writeErr error // the sink's; the run is over then
 	begun    bool  // a packet was read
+	joined   bool  // a segment was put together from fragments
 }
 
 // A source yields the packets of an observation, one after the other. After the
@@ -215,6 +216,7 @@ func (a *analysis) observation(files []string, first int) {
 		if in.Format == "" {
 			continue // no capture
 		}
+		a.joined = a.joined || in.Reassembled > 0
 		for _, s := range decode.Skips() {
 			if in.skipped[s] > 0 {
 				in.Skipped = append(in.Skipped, report.Skipped{Reason: s.String(), Packets: in.skipped[s]})

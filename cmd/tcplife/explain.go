@@ -22,8 +22,7 @@ Connections are counted (ID) in the packets that are looked at, so a filter, --s
 and --until must be as they were for the report.
 
 With --pcap the connection's packets are written to a file of their own, in a second
-pass over the files, ICMP errors about it among them. Of a segment in IP fragments
-that is the fragment with which it was complete.
+pass over the files, ICMP errors about it and all IP fragments of its segments among them.
 
 The ladder is in the notation of the project's own test scripts.`
 

@@ -61,6 +61,11 @@ func (x *extract) write(a *analysis, files []string) (err error) {
 	out := bufio.NewWriter(file)
 	slices.Sort(x.frames)
 	x.frames = slices.Compact(x.frames)
+	if a.joined {
+		if err := x.fragments(a, files); err != nil {
+			return fmt.Errorf("--pcap %s: %w", x.name, err)
+		}
+	}
 	left := len(x.frames)
 	write := ngExtract(a, capture.NewNgWriter(out, "tcplife"))
 	if ext := strings.ToLower(filepath.Ext(x.name)); ext == ".pcap" || ext == ".cap" {
@@ -83,6 +88,31 @@ func (x *extract) write(a *analysis, files []string) (err error) {
 		return fmt.Errorf("--pcap %s: %w", x.name, err)
 	}
 	return nil
+}
+
+// fragments adds the frames of the fragments that segments were put together from. It
+// reads the files for it, which only a capture with fragments takes.
+func (x *extract) fragments(a *analysis, files []string) error {
+	var all []uint64
+	var d *decode.Decoder
+	var seg decode.Segment
+	file := -1
+	err := a.again(files, func(p *capture.Packet) error {
+		if d == nil || a.separate && fileOf(p.Frame) != file {
+			d, file = decode.NewDecoder(), fileOf(p.Frame)
+			d.Fragmented = func(frames []uint64) {
+				if _, ok := slices.BinarySearch(x.frames, frames[len(frames)-1]); ok {
+					all = append(all, frames...)
+				}
+			}
+		}
+		d.Decode(p, &seg)
+		return nil
+	})
+	x.frames = append(x.frames, all...)
+	slices.Sort(x.frames)
+	x.frames = slices.Compact(x.frames)
+	return err
 }
 
 // errEnough ends reading: all packets were written.

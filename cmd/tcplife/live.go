@@ -182,7 +182,7 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 
 	out := cmd.OutOrStdout()
-	screen := out // if that is a terminal
+	screen := out    // if that is a terminal
 	var file *output // nil: standard output
 	if f.output != "" && f.output != "-" {
 		file, err = createOutput(f.output, nil)

@@ -187,7 +187,7 @@ func (f *rootFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return errTold
 	}
 	out := cmd.OutOrStdout()
-	screen := out // if that is a terminal
+	screen := out    // if that is a terminal
 	var file *output // nil: standard output
 	if f.output != "" && f.output != "-" {
 		file, err = createOutput(f.output, files)
