@@ -35,7 +35,8 @@ without a file goes to standard output, in place of the text.
 With -i, check captures while a command runs, and judges what was captured: the
 tests of a service, say. It needs the right to capture, the command does not. When
 the command is over, connections have a moment (--settle) to end. If the command
-fails, so does check, with the command's exit status, after the verdict.
+fails, so does check, with the command's exit status, after the verdict. Ctrl-C is
+the command's; a second one, or SIGTERM, ends it, and then the waiting.
 
 Exit status: 0 the policy is kept; 1 it is broken; 2 trouble: wrong usage, a wrong
 policy, or an input that could not be read to its end. With -i, that of the command

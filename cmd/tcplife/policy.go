@@ -39,7 +39,7 @@ is a YAML file, tcplife.yaml:
 Of the blocks that choose a connection and say something of a finding or a number,
 the most specific holds: the one with more conditions, of these the one with
 narrower networks, then ports, then the later in the file. A finding or a number
-counts there, and nowhere else.
+counts there, and nowhere else; a share is of the connections that are judged there.
 
 Numbers that can be limited:
 %s

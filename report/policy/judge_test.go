@@ -30,8 +30,8 @@ var rules = []*anomaly.Rule{
 	anomaly.ResetByClient, anomaly.ResetByServer, anomaly.CloseWait,
 }
 
-// judge plays the scripts as one capture to a judge.
-func judge(t testing.TB, p *Policy, text string) *Judge {
+// judge plays the scripts as one capture to a judge, the connections changed.
+func judge(t testing.TB, p *Policy, text string, change ...func(*report.Connection)) *Judge {
 	t.Helper()
 	scripts, err := script.Parse(text)
 	if err != nil {
@@ -61,6 +61,9 @@ func judge(t testing.TB, p *Policy, text string) *Judge {
 		conn := report.Connection{Conn: c, ID: c.ID, Capture: in.Name, Now: tr.Now()}
 		conn.Findings, conn.NotJudged = checker.Check(c, c.ID, tr.Now())
 		sum.Connection(&conn)
+		for _, change := range change {
+			change(&conn)
+		}
 		if err := j.Connection(&conn); err != nil {
 			t.Fatal(err)
 		}
@@ -304,13 +307,16 @@ func TestCountConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := NewJudge(p)
-	j.count(&anomaly.Finding{Rule: anomaly.CloseWait}, true)
-	j.count(&anomaly.Finding{Rule: anomaly.CloseWait}, false)
-	j.count(&anomaly.Finding{Rule: &anomaly.Rule{Name: "of a test"}}, true)
-	for _, f := range j.Verdict().findings {
-		if want := (RuleRecord{Rule: anomaly.CloseWait.Name, Findings: 2, Connections: 1}); f.Rule == want.Rule && *f != want {
-			t.Errorf("%+v", *f)
+	refused := "A 10.0.0.1:%d\nB 10.0.0.5:80\n0 --> S 0:0(0)\n+.01 <-- R. 0:0(0) ack 1\n\n"
+	v := judge(t, p, fmt.Sprintf(refused+refused, 40000, 40001), func(c *report.Connection) {
+		c.Findings = []anomaly.Finding{
+			{Rule: &anomaly.Rule{Name: "of a test"}}, {Rule: anomaly.CloseWait}, {Rule: anomaly.CloseWait}, {Rule: anomaly.ResetByClient},
+		}
+	}).Verdict()
+	for _, f := range v.findings {
+		want := map[string]RuleRecord{"close-wait": {"close-wait", 4, 2}, "reset-by-client": {"reset-by-client", 2, 2}}[f.Rule]
+		if want.Rule = f.Rule; *f != want {
+			t.Errorf("%+v, want %+v", *f, want)
 		}
 	}
 }
