@@ -48,6 +48,14 @@ func TestTimeline(t *testing.T) {
 			t.Errorf("%+v: got %d, want %d", c, got, most)
 		}
 	}
+	// Where steps become longer, what ended within one lasts to its end.
+	short := timeline{step: time.Second, delta: make(map[int64]int)}
+	for i := range int64(maxSteps/2 + 1) {
+		short.add(capture.Time(4*i*1e9), capture.Time(4*i*1e9+1))
+	}
+	if got, _ := short.peak(); got != 1 || short.step != 2*time.Second {
+		t.Errorf("got %d, steps of %v", got, short.step)
+	}
 	// Clocks that are far apart.
 	l := timeline{step: time.Second, delta: make(map[int64]int)}
 	for range 3 * maxSteps {
