@@ -42,7 +42,7 @@ func checkDataAfterClose(p *Pass) {
 	p.Report(Finding{
 		Severity: severity, Side: SideOf(rst.By), Suspect: AppOf(rst.By), Time: rst.Time,
 		Packets: frames(closed.Frame, closer.SinceFrame(), rst.DataFrame[peer], rst.Frame),
-		Message: lostAfter(&rst, closed),
+		Message: lostAfter(&rst, closed), Weight: int64(rst.Unacked[peer]),
 	})
 }
 

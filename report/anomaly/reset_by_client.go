@@ -23,7 +23,9 @@ acknowledged, the states at the time, and how long the connection had been idle.
 Look at what the program does with the connection in its error paths.
 
 Once an end has sent FIN, and all data but a TLS goodbye is acknowledged, a RST is how some clients
-close faster, or don't wait for the other half: a note. After both FINs a RST is
+close faster, or don't wait for the other half: a note. So is the RST of a client that
+only wanted to see whether the port is open, as load balancers do: nothing had been
+sent. After both FINs a RST is
 harmless, and the rule silent.`,
 	Check: func(p *Pass) { checkReset(p, track.Client) },
 }
@@ -58,9 +60,13 @@ func checkReset(p *Pass, by track.Role) {
 	f := Finding{
 		Side: SideOf(by), Suspect: blamed(&rst), Time: rst.Time,
 		Packets: frames(rst.Frame, rst.AgainData, rst.Again), Message: b.String(),
+		Weight: int64(rst.Unacked[0]) + int64(rst.Unacked[1]),
 	}
-	if (mine == track.CloseWait || sentFIN(mine)) && max(rst.Unacked[0], rst.Unacked[1]) <= goodbye {
+	switch cli, srv := p.Conn.Client(), p.Conn.Server(); {
+	case (mine == track.CloseWait || sentFIN(mine)) && max(rst.Unacked[0], rst.Unacked[1]) <= goodbye:
 		f.Severity = Note // one had closed, and had everything
+	case f.Suspect == ClientApp && !p.Conn.Midstream && cli.PayloadBytes() == 0 && srv.PayloadBytes() == 0:
+		f.Severity = Note // it had come to see whether the port is open
 	}
 	p.Report(f)
 }
