@@ -57,7 +57,7 @@ func checkFinUnanswered(p *Pass) {
 			return
 		}
 		peer := c.Peer(e)
-		msg := fmt.Sprintf("in %v for %v, %d FINs, none acknowledged", s, Dur(waited), e.FIN())
+		msg := fmt.Sprintf("in %v for %v, %d FINs, none acknowledged", s, Dur(p.Now.Sub(in.Time)), e.FIN())
 		last, frame := peer.Sent(), peer.SentFrame()
 		suspect := Network
 		if last > fin.Time {
