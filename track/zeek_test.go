@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"tcplife/decode"
@@ -186,4 +187,36 @@ func TestZeekHoles(t *testing.T) {
 		}
 	}
 	tr.Finish()
+}
+
+// TestZeekDuration: time stands still for Zeek once both ends are closed. What comes
+// later counts all the same.
+func TestZeekDuration(t *testing.T) {
+	scripts, err := script.Parse(`
+0     --> S 0:0(0)
++.01  <-- S. 0:0(0) ack 1
++.01  --> . 1:1(0) ack 1
++.01  --> F. 1:1(0) ack 1
++.01  <-- F. 1:1(0) ack 2
++3    --> . 2:2(0) ack 2
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := New(Config{History: true})
+	told := 0
+	tr.Done = func(c *Conn) {
+		told++
+		if z, _ := c.Zeek(); z.Duration != 40*time.Millisecond || z.Orig.Packets != 4 || z.Orig.IPBytes != 4*40 {
+			t.Errorf("%v, %+v", z.Duration, z.Orig)
+		}
+	}
+	for _, e := range scripts[0].Events(1000, 2000) {
+		if e.Segment != nil {
+			tr.Segment(e.Segment)
+		}
+	}
+	if tr.Finish(); told != 1 {
+		t.Errorf("%d connections", told)
+	}
 }
