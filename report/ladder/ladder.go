@@ -217,7 +217,11 @@ func (l *Ladder) Connection(c *report.Connection) error {
 	l.flush()
 	for i := range c.Findings {
 		f := &c.Findings[i]
-		l.paint(yellow, fmt.Sprintf("= %v %s: %s %s (frames %s)", f.Severity, f.Rule.Name, f.Side, f.Message, l.frames(f.Packets)))
+		text := f.Message
+		if f.Side != anomaly.NoSide {
+			text = f.Side.String() + " " + text
+		}
+		l.paint(yellow, fmt.Sprintf("= %v %s: %s (frames %s)", f.Severity, f.Rule.Name, text, l.frames(f.Packets)))
 	}
 	if err := l.out.Flush(); err != nil {
 		l.err = err
