@@ -44,10 +44,12 @@ func checkZeroWindowStall(p *Pass) {
 		default:
 			msg += fmt.Sprintf(", %d probes", z.Probes)
 		}
-		if z.ToFrame == 0 {
+		to := z.ToFrame
+		if to == 0 {
 			msg += ", and still is"
+			to = e.SentFrame()
 		}
 		r := p.Conn.Role(e)
-		p.Report(Finding{Side: SideOf(r), Suspect: AppOf(r), Time: z.From, Packets: frames(z.FromFrame, z.ToFrame), Message: msg, Weight: int64(z.Longest)})
+		p.Report(Finding{Side: SideOf(r), Suspect: AppOf(r), Time: z.From, Packets: frames(z.FromFrame, to), Message: msg, Weight: int64(z.Longest)})
 	}
 }
