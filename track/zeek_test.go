@@ -145,7 +145,7 @@ func TestZeekTimers(t *testing.T) {
 	for i := range n { // 5000 SYNs a second
 		seg := decode.Segment{
 			Flags: decode.SYN, Src: v4Mapped(uint32(i)), Dst: v4Mapped(0xc0000202), SrcPort: 1024, DstPort: 80, Wnd: 1,
-			Frame: uint64(i + 1), Time: capture.Time(1 + i*second/5000),
+			Frame: uint64(i + 1), Time: capture.Time(1 + int64(i)*second/5000),
 		}
 		tr.Segment(&seg)
 		most = max(most, tr.shards[0].zeek.timers.Len())

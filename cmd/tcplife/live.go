@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -164,7 +165,7 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	expr := strings.Join(args, " ")
 	src, err := live.Open(live.Options{
 		Interfaces: f.interfaces, Filter: expr, Snaplen: f.snaplen,
-		Promiscuous: f.promiscuous, Buffer: int(f.buffer), Warn: a.note,
+		Promiscuous: f.promiscuous, Buffer: int(min(f.buffer, math.MaxInt)), Warn: a.note,
 	})
 	if err != nil {
 		return err

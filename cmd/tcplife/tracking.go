@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 	"strings"
@@ -60,7 +61,7 @@ func (f *trackFlags) config(cmd *cobra.Command) (track.Config, error) {
 	if f.workers < 1 {
 		return track.Config{}, fmt.Errorf("--workers %d: want at least 1", f.workers)
 	}
-	return track.Config{TimeWait: f.timeWait, MaxBytes: int(f.memory), Workers: f.workers, ZeekSplit: f.zeekCompat}, nil
+	return track.Config{TimeWait: f.timeWait, MaxBytes: int(min(f.memory, math.MaxInt)), Workers: f.workers, ZeekSplit: f.zeekCompat}, nil
 }
 
 // timeWaits tells how long TIME_WAIT lasts on each stack.
@@ -109,7 +110,7 @@ func settingCompletions() []string {
 }
 
 // A size is a number of octets, as a flag.
-type size int
+type size int64
 
 const minMemory size = 1 << 20
 
@@ -141,10 +142,10 @@ func (s *size) Set(text string) error {
 func (s *size) String() string {
 	for _, u := range units {
 		if *s >= u.size && *s%u.size == 0 {
-			return fmt.Sprint(int(*s/u.size), u.name)
+			return fmt.Sprint(int64(*s/u.size), u.name)
 		}
 	}
-	return strconv.Itoa(int(*s))
+	return strconv.FormatInt(int64(*s), 10)
 }
 
 // Type names the value in the help.

@@ -67,12 +67,12 @@ func (c *curve) put(s interval) {
 // step returns the step that t, which is not before the start, lies in.
 func (c *curve) step(t capture.Time) int {
 	for {
-		i := int(max(0, t.Sub(c.start)) / c.width)
+		i := max(0, t.Sub(c.start)) / c.width // more than an int of 32 bits holds, maybe
 		if i < maxSteps {
-			for len(c.delta) <= i {
+			for len(c.delta) <= int(i) {
 				c.delta = append(c.delta, 0)
 			}
-			return i
+			return int(i)
 		}
 		c.widen()
 	}
