@@ -20,11 +20,13 @@ type teller struct {
 	findings    bool
 	heard       []func(*anomaly.Finding) // who else wants to know of each finding, once
 	inputs      *report.Inputs
-	err         error // the sink's
+	fresh       []anomaly.Finding // scratch
+	policy      *livePolicy       // nil: nobody holds it to one
+	err         error             // the sink's
 
 	ends  map[uint64]toldEnds // by id, of open connections
 	found map[uint64][]foundOf
-	group map[groupOf]bool // findings about many connections
+	group map[groupOf]int // findings about many connections: for which reading of the policy they were judged
 }
 
 // toldEnds is which transitions of the two ends were told: how many, and the last.
@@ -36,8 +38,9 @@ type toldEnds [2]struct {
 
 // foundOf tells a finding from the others about a connection.
 type foundOf struct {
-	rule *anomaly.Rule
-	side anomaly.Side
+	rule   *anomaly.Rule
+	side   anomaly.Side
+	judged int // for which reading of the policy
 }
 
 // groupOf tells a finding about many connections from the others.
@@ -53,7 +56,7 @@ const maxGroupsTold = 10_000
 
 func newTeller(sink report.Sink, inputs *report.Inputs) *teller {
 	return &teller{
-		sink: sink, inputs: inputs, ends: make(map[uint64]toldEnds), found: make(map[uint64][]foundOf), group: make(map[groupOf]bool),
+		sink: sink, inputs: inputs, ends: make(map[uint64]toldEnds), found: make(map[uint64][]foundOf), group: make(map[groupOf]int),
 	}
 }
 
@@ -126,18 +129,27 @@ func (t *teller) transition(tr *report.Transition) {
 	}
 }
 
-// about tells those findings about c that were not told.
-func (t *teller) about(id uint64, c *track.Conn, findings []anomaly.Finding) {
+// about tells those findings about c that were not told, and returns those that are
+// to be held to the policy: these, and what was held to an earlier reading of it.
+// They are valid until the next call.
+func (t *teller) about(id uint64, c *track.Conn, findings []anomaly.Finding) []anomaly.Finding {
+	t.fresh = t.fresh[:0]
 	if !t.judges() {
-		return
+		return nil
 	}
 	for i := range findings {
 		f := findings[i]
-		key := foundOf{f.Rule, f.Side}
-		if slices.Contains(t.found[id], key) {
+		at := slices.IndexFunc(t.found[id], func(o foundOf) bool { return o.rule == f.Rule && o.side == f.Side })
+		told := at >= 0
+		if told && t.found[id][at].judged == t.policy.reading() {
 			continue
 		}
-		t.found[id] = append(t.found[id], key)
+		t.fresh = append(t.fresh, f)
+		if told {
+			t.found[id][at].judged = t.policy.reading()
+			continue
+		}
+		t.found[id] = append(t.found[id], foundOf{f.Rule, f.Side, t.policy.reading()})
 		e := c.Server()
 		if f.Side == anomaly.ClientSide {
 			e = c.Client()
@@ -145,6 +157,7 @@ func (t *teller) about(id uint64, c *track.Conn, findings []anomaly.Finding) {
 		f.Conns, f.Addr, f.Port = []uint64{id}, e.Addr(), e.Port()
 		t.finding(&f)
 	}
+	return t.fresh
 }
 
 // aboutMany tells those findings about many connections that were not told.
@@ -164,21 +177,26 @@ func (t *teller) final(f *anomaly.Finding) {
 	}
 }
 
-// isNew reports whether no finding of that rule about that address was told.
+// isNew reports whether no finding of that rule about that address was told. What
+// was not held to the present reading of the policy is.
 func (t *teller) isNew(f *anomaly.Finding) bool {
 	key := groupOf{f.Rule, f.Addr, f.Port}
-	if t.group[key] {
+	judged, told := t.group[key]
+	if told && judged == t.policy.reading() {
 		return false
 	}
 	if len(t.group) == maxGroupsTold {
 		clear(t.group)
 	}
-	t.group[key] = true
-	return true
+	t.group[key] = t.policy.reading()
+	if t.policy != nil {
+		t.policy.aboutMany(&report.Finding{Finding: *f, Inputs: t.inputs, Capture: t.inputs.Name(0)})
+	}
+	return !told
 }
 
 // judges reports whether anybody wants to know of findings.
-func (t *teller) judges() bool { return t.findings || len(t.heard) > 0 }
+func (t *teller) judges() bool { return t.findings || len(t.heard) > 0 || t.policy != nil }
 
 func (t *teller) finding(f *anomaly.Finding) {
 	t.hear(f)

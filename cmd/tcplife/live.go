@@ -24,6 +24,7 @@ import (
 	"tcplife/report"
 	"tcplife/report/anomaly"
 	"tcplife/report/metrics"
+	"tcplife/report/policy"
 	"tcplife/track"
 )
 
@@ -49,14 +50,19 @@ open. Grant it to the program once, and nobody needs to be root:
 
   sudo setcap cap_net_raw=ep $(command -v tcplife)
 
+With --policy what is found is held to a policy, as tcplife check does; what breaks it
+is told at once on standard error, or the screen. tcplife policy --help describes one.
+
 SIGINT, SIGTERM and SIGHUP end it with the rest of the report, a second one at once.
+With --policy, SIGHUP has the policy read again instead.
 SIGUSR1 writes the socket tables of all hosts, as ss -tan prints them, to --snapshot.
 
-Exit status: 0 ended as asked; 2 wrong usage, no right to capture, or trouble.`
+Exit status: 0 ended as asked; 1 the policy is broken; 2 wrong usage, no right to capture, or trouble.`
 
 const liveExample = `  tcplife live -i eth0                   the screen
   tcplife live -i eth0 | jq .            a line for all that happens
   tcplife live -i eth0 --events findings port 443
+  tcplife live -i eth0 --policy tcplife.yaml
   tcplife live -f table --for 10s        what happens in ten seconds
   tcplife live -f ss --for 5s            who is connected to whom
   tcplife live -i eth0 -w kept.pcapng --write-size 100M --write-keep 10 -q >/dev/null`
@@ -72,6 +78,7 @@ type liveFlags struct {
 	events      []string
 	snapshot    string
 	metrics     string
+	policy      string
 	lasts       time.Duration
 	keep        keepFlags
 	track       trackFlags
@@ -102,6 +109,7 @@ func newLive() *cobra.Command {
 	fs.DurationVar(&f.lasts, "for", 0, "end after this time: 10s")
 	fs.StringVar(&f.snapshot, "snapshot", "", "the `FILE` that SIGUSR1 replaces by the hosts' socket tables, instead of standard error")
 	fs.StringVar(&f.metrics, "metrics", "", "serve metrics for Prometheus at this `ADDRESS`: :9273 is this host's own, 0.0.0.0:9273 everybody's")
+	fs.StringVar(&f.policy, "policy", "", "hold what is found to the policy in `FILE`, or to the one that is built in: "+policy.DefaultName)
 	fs.BoolVarP(&f.promiscuous, "promiscuous", "p", false, "capture also what is not addressed to this host")
 	fs.IntVarP(&f.snaplen, "snaplen", "s", live.DefaultSnaplen, "how many `OCTETS` of each packet are captured: checksums of longer ones are not verified")
 	fs.Var(&f.buffer, "buffer", "room for packets that are not analysed yet: 64M")
@@ -154,6 +162,13 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	rules, err := f.rules.config(&f.track)
 	if err != nil {
 		return err
+	}
+	var held *livePolicy
+	if f.policy != "" {
+		held = &livePolicy{name: f.policy, rules: f.rules, track: &f.track}
+		if rules, err = held.read(); err != nil {
+			return err
+		}
 	}
 	stderr := cmd.ErrOrStderr()
 	if err := f.chooseFormat(cmd.OutOrStdout()); err != nil {
@@ -217,6 +232,7 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	a.inputs = report.NewInputs([]string{name})
 	w.teller = newTeller(sink, a.inputs)
+	w.teller.policy = held
 	events := chosen{sink, w.teller, true, true}
 	if transitions, ok := sink.(report.TransitionSink); ok {
 		if slices.Contains(f.events, "transitions") {
@@ -250,9 +266,12 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	if a.failed {
-		return errTold
+		err = errTold
 	}
-	return nil
+	if held != nil && held.tell(true, a.fail) {
+		err = errors.Join(err, errBroken)
+	}
+	return err
 }
 
 // liveFormats are the formats that can be written while packets come, and the
@@ -298,7 +317,10 @@ type chosen struct {
 }
 
 func (s chosen) Connection(c *report.Connection) error {
-	s.teller.about(c.ID, c.Conn, c.Findings)
+	fresh := s.teller.about(c.ID, c.Conn, c.Findings)
+	if p := s.teller.policy; p != nil {
+		p.connection(c, fresh)
+	}
 	if !s.connections {
 		return s.teller.err
 	}
@@ -363,7 +385,11 @@ const (
 func (w *watching) heed(lasts time.Duration) (undo func()) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // not under nohup: the terminal is gone
+	reread := make(chan os.Signal, 1)
+	switch {
+	case w.teller.policy != nil:
+		signal.Notify(reread, syscall.SIGHUP)
+	case !signal.Ignored(syscall.SIGHUP): // not under nohup: the terminal is gone
 		signal.Notify(stop, syscall.SIGHUP)
 	}
 	snapshot := notifySnapshot()
@@ -382,8 +408,11 @@ func (w *watching) heed(lasts time.Duration) (undo func()) {
 				w.src.Stop()
 			case <-snapshot:
 				w.asked.Store(true)
+			case <-reread:
+				w.teller.policy.asked.Store(true)
 			case <-done:
 				signal.Stop(stop)
+				signal.Stop(reread)
 				return
 			}
 		}
@@ -427,7 +456,7 @@ func (w *watching) Next(p *capture.Packet) error {
 		}
 		switch {
 		case w.a.over():
-			return io.EOF
+			return w.end(nil)
 		case err == nil:
 			w.linkTypes[p.LinkType] = true
 			if isDue(w.due, p.Time) {
@@ -489,8 +518,15 @@ func (w *watching) Close() {}
 func (w *watching) work() {
 	began := now()
 	w.t.Flush()
+	held := w.teller.policy
+	if held != nil {
+		held.reread([]*anomaly.Checker{w.a.checker, w.survey}, w.a.fail, w.a.note)
+	}
 	if w.teller.judges() {
 		w.judge()
+	}
+	if held != nil {
+		held.tell(false, w.a.fail)
 	}
 	if w.server != nil {
 		w.publish()
@@ -513,7 +549,10 @@ func (w *watching) judge() {
 	w.t.Each(func(c *track.Conn) { w.survey.Look(c, w.base+c.ID, now) })
 	w.t.Each(func(c *track.Conn) {
 		findings, _ := w.survey.Check(c, w.base+c.ID, now)
-		w.teller.about(w.base+c.ID, c, findings)
+		fresh := w.teller.about(w.base+c.ID, c, findings)
+		if p := w.teller.policy; p != nil {
+			p.about(w.base+c.ID, c, fresh, w.a.inputs, now)
+		}
 	})
 	w.teller.aboutMany(w.survey.Finish(now))
 	for _, f := range w.a.checker.Judge(now) {

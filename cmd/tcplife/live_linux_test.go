@@ -574,6 +574,55 @@ func TestLiveNoRight(t *testing.T) {
 	}
 }
 
+// TestLivePolicy: what breaks the policy is told while the connection lasts, a policy
+// that is read again holds for it too, and one that is wrong changes nothing.
+func TestLivePolicy(t *testing.T) {
+	network(t, nil)
+	dir := t.TempDir()
+	is := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte("version: 1\n"+text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	is("set: {close-wait.after: 1h}\nexpect: [{name: orders, where: {port: 5432}}]\n")
+	tcplife := begin(t, dir, "tcplife", "live", "-i", "lo", "--policy", "policy.yaml", "--events", "findings")
+	capturing(t, 1)
+	newWeb(t).get("/leak").Close()
+	hangup := func(want string) {
+		t.Helper()
+		if err := tcplife.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		tcplife.await(tcplife.err, want)
+	}
+	time.Sleep(2200 * time.Millisecond)
+	if got := tcplife.text(tcplife.err) + tcplife.text(tcplife.out); got != "" {
+		t.Errorf("told before anything is wrong: %s", got)
+	}
+	is("set: {close-wait.after: 1s}\nrules: {close-wait: tell}\n")
+	hangup(`^tcplife: the policy was read again: policy.yaml$`)
+	tcplife.await(tcplife.out, `"rule":"close-wait"`)
+	is("rule: {close-wait: fail}\nset: {close-wait.before: 2s}\n")
+	hangup(`^tcplife: the policy is as it was: policy.yaml:2:1: .* \(and 1 more\)$`)
+	is("set: {close-wait.after: 1s}\nrules: {close-wait: fail}\nexpect: [{name: orders, where: {port: 5432}}]\n")
+	hangup(`^tcplife: policy broken: rule close-wait: 1 finding, none is allowed; #1 127.0.0.1:\d+ to 127.0.0.1:\d+: server in CLOSE_WAIT.*; suspect: server-app$`)
+	if err := tcplife.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	tcplife.cmd.Wait()
+	if got := tcplife.cmd.ProcessState.ExitCode(); got != statusBroken {
+		t.Errorf("exit status %d, want %d: %s", got, statusBroken, tcplife.text(tcplife.err))
+	}
+	for told, want := range map[string]int{"policy broken: rule close-wait": 1, "policy broken: expect orders: 0 connections": 1, "policy": 5} {
+		if n := strings.Count(tcplife.text(tcplife.err), "tcplife: "+told) + strings.Count(tcplife.text(tcplife.err), "tcplife: the "+told); n != want {
+			t.Errorf("%q was told %d times, want %d:\n%s", told, n, want, tcplife.text(tcplife.err))
+		}
+	}
+	if n := len(records("finding", tcplife.text(tcplife.out))); n != 1 {
+		t.Errorf("the finding was told %d times", n)
+	}
+}
+
 // TestLiveMetrics has a real Prometheus scrape the metrics, and asks it for them.
 func TestLiveMetrics(t *testing.T) {
 	network(t, []string{"prometheus"})

@@ -152,6 +152,9 @@ func NewChecker(rules []*Rule, c Config) *Checker {
 	return k
 }
 
+// Configure changes what the rules go by from now on.
+func (k *Checker) Configure(c Config) { k.config = c }
+
 // start begins the runs of the rules about many connections.
 func (k *Checker) start() {
 	k.crowd, k.pass.covers = crowd{}, make(map[*Rule][]func(*Pass) bool)

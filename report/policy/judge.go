@@ -99,12 +99,37 @@ func NewJudge(p *Policy) *Judge {
 	return j
 }
 
-// Connection judges a connection.
-func (j *Judge) Connection(c *report.Connection) error {
+// Findings judges what was found about a connection that is still open. Connection
+// is to be called with the rest of its findings when its record is closed.
+func (j *Judge) Findings(c *report.Connection) {
 	j.last = max(j.last, c.Now)
+	e := j.choose(c)
+	j.findings(c, &e)
+}
+
+// choose sets the blocks that choose the connection.
+func (j *Judge) choose(c *report.Connection) ends {
 	e := ends{client: c.Client().Addr().IP(), server: c.Server().Addr().IP(), port: c.Server().Port()}
 	e.direction = directionOf(j.policy.Home, e.client, e.server)
 	j.match(&e)
+	return e
+}
+
+func (j *Judge) findings(c *report.Connection, e *ends) {
+	for i := range c.Findings {
+		j.count(&c.Findings[i], i == 0 || c.Findings[i].Rule != c.Findings[i-1].Rule)
+		j.finding(&c.Findings[i], e, c.ID, func() Example {
+			x := j.example(c, c.Findings[i].Rule.Name)
+			x.Frames = framesOf(c.Inputs, c.Findings[i].Packets...)
+			return x
+		})
+	}
+}
+
+// Connection judges a connection.
+func (j *Judge) Connection(c *report.Connection) error {
+	j.last = max(j.last, c.Now)
+	e := j.choose(c)
 	for _, b := range j.matching {
 		j.tally[b].matched++
 	}
@@ -124,14 +149,7 @@ func (j *Judge) Connection(c *report.Connection) error {
 	}
 	example := func() Example { return j.example(c, "") }
 
-	for i := range c.Findings {
-		j.count(&c.Findings[i], i == 0 || c.Findings[i].Rule != c.Findings[i-1].Rule)
-		j.finding(&c.Findings[i], &e, c.ID, func() Example {
-			x := j.example(c, c.Findings[i].Rule.Name)
-			x.Frames = framesOf(c.Inputs, c.Findings[i].Packets...)
-			return x
-		})
-	}
+	j.findings(c, &e)
 	j.measure(c, example)
 	o := report.OutcomeOf(c.Conn)
 	clean := o == report.Closed

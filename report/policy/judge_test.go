@@ -170,7 +170,7 @@ func TestGroupFinding(t *testing.T) {
 	}
 	for policy, want := range map[string]string{
 		"fail: error": "broken rule close-wait: 1 finding, none is allowed [server-app] line 1\n    10.0.0.5:5432: %s9 sockets; explain 4\n",
-		"for: [{where: {port: 5432}, rules: {close-wait: 1}}]":                                      "told rule close-wait (port 5432): 1 finding in 0 connections, 1 allowed [server-app] line 2\n    10.0.0.5:5432: %s9 sockets; explain 4\n",
+		"for: [{where: {port: 5432}, rules: {close-wait: 1}}]":                                      "told rule close-wait (port 5432): 1 finding, 1 allowed [server-app] line 2\n    10.0.0.5:5432: %s9 sockets; explain 4\n",
 		"for: [{where: {port: 5433}, rules: {close-wait: ignore}}]":                                 "broken rule close-wait: 1 finding, none is allowed [server-app] line 1\n    10.0.0.5:5432: %s9 sockets; explain 4\nkept rule close-wait (port 5433): no findings line 2\n",
 		"for: [{where: {host: 10.0.0.0/24}, rules: {close-wait: ignore}}]":                          "kept rule close-wait (host 10.0.0.0/24): no findings that count line 2\n",
 		"allow: [{rule: close-wait, where: {host: 10.0.0.5}, reason: known, until: 2026-01-01}]":    "kept rule close-wait: no findings that count, 1 let pass by an exception line 1\n",

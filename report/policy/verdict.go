@@ -89,7 +89,14 @@ type Result struct {
 	Message  string
 	Suspect  anomaly.Suspect // who is suspected most often
 	Examples []Example       // the worst first
+
+	// Early says that the status is none yet, if more connections are to come: it is
+	// of those that must exist, or a share of few.
+	Early bool
 }
+
+// fewConnections are too few for a share or a percentile of them to say much.
+const fewConnections = 100
 
 // ID names the check, and no other of the policy.
 func (r *Result) ID() string {
@@ -229,16 +236,21 @@ func ruleResult(b *Block, scope string, r *anomaly.Rule, t *ruleTally, connectio
 	failing := t.failing
 	if most.share {
 		failing = t.failingConns
+		res.Early = connections < fewConnections
+	}
+	among := ""
+	if connections > 0 { // else they are open still, or the findings about others
+		among = " in " + counts(connections, "connection")
 	}
 	if most.exceeded(failing, connections) {
 		res.Status = Broken
 		if most == (Amount{}) {
 			res.Message += ", none is allowed"
 		} else {
-			res.Message += fmt.Sprintf(" in %s, at most %v allowed", counts(connections, "connection"), most)
+			res.Message += fmt.Sprintf("%s, at most %v allowed", among, most)
 		}
 	} else if t.failing > 0 {
-		res.Message += fmt.Sprintf(" in %s, %v allowed", counts(connections, "connection"), most)
+		res.Message += fmt.Sprintf("%s, %v allowed", among, most)
 	}
 	if t.allowed > 0 {
 		res.Message += fmt.Sprintf(", %d let pass by an exception", t.allowed)
@@ -251,6 +263,14 @@ func limitResult(scope string, n *number, l *limitTally) Result {
 	if !n.measured() {
 		res.Status, res.Message = Skipped, "nothing to measure"
 		return res
+	}
+	switch {
+	case l.least:
+		res.Early = true
+	case n.metric.kind == timed:
+		res.Early = n.times.n < fewConnections
+	case l.Max.share:
+		res.Early = n.of < fewConnections
 	}
 	broken, have := n.exceeds(l)
 	res.Message = have + ", " + l.bound()
@@ -290,7 +310,7 @@ func (l *Limit) bound() string {
 }
 
 func expectResult(want *Expectation, t *expected) Result {
-	res := Result{Kind: ExpectCheck, Name: want.Name, Line: want.Line, Status: Kept, Severity: anomaly.Error}
+	res := Result{Kind: ExpectCheck, Name: want.Name, Line: want.Line, Status: Kept, Severity: anomaly.Error, Early: true}
 	have, how := t.there, ""
 	if want.Clean {
 		have, how = t.clean, " that ended cleanly"
