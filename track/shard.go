@@ -676,16 +676,42 @@ func (s *shard) finishAll(hand func([]ended)) {
 	s.over = queue{}
 }
 
+// A handover is what a shard hands over while it finishes in a goroutine of its own.
+// Lists that were read go back, to be filled again.
+type handover struct {
+	lists, back chan []ended
+	list        []ended // that is read
+	next        int     // in list
+}
+
 // finishing does what finishAll does, in a goroutine of its own.
-func (s *shard) finishing() <-chan []ended {
-	c := make(chan []ended, 8)
+func (s *shard) finishing() *handover {
+	const ahead = 8
+	h := &handover{lists: make(chan []ended, ahead), back: make(chan []ended, ahead+2)}
+	for range cap(h.back) {
+		h.back <- nil
+	}
 	go func() {
 		s.finishAll(func(l []ended) {
 			if len(l) > 0 {
-				c <- slices.Clone(l)
+				h.lists <- append((<-h.back)[:0], l...)
 			}
 		})
-		close(c)
+		close(h.lists)
 	}()
-	return c
+	return h
+}
+
+// head returns the first that was not read; nil at the end.
+func (h *handover) head() *ended {
+	if h.next == len(h.list) {
+		if h.list != nil {
+			h.back <- h.list
+		}
+		h.list, h.next = <-h.lists, 0
+	}
+	if h.next == len(h.list) {
+		return nil
+	}
+	return &h.list[h.next]
 }

@@ -420,33 +420,22 @@ func (t *Tracker) Finish() {
 		return
 	}
 	// The shards go on at the same time, and what they hand over is merged.
-	heads := make([]<-chan []ended, 0, len(t.shards))
-	now := make([][]ended, len(t.shards))
+	var from []*handover
 	for _, s := range t.shards {
-		heads = append(heads, s.finishing())
-	}
-	next := func(i int) {
-		if len(now[i]) > 0 {
-			now[i] = now[i][1:]
-		}
-		if len(now[i]) == 0 {
-			now[i] = <-heads[i]
-		}
-	}
-	for i := range heads {
-		next(i)
+		from = append(from, s.finishing())
 	}
 	for {
-		of := -1
-		for i := range now {
-			if len(now[i]) > 0 && (of < 0 || now[i][0].record.ID < now[of][0].record.ID) {
-				of = i
+		var first *ended
+		var of *handover
+		for _, h := range from {
+			if e := h.head(); e != nil && (first == nil || e.record.ID < first.record.ID) {
+				first, of = e, h
 			}
 		}
-		if of < 0 {
+		if first == nil {
 			return
 		}
-		t.hand(&now[of][0])
-		next(of)
+		t.hand(first)
+		of.next++
 	}
 }
