@@ -110,7 +110,8 @@ func recording(path string) (all []recorded) {
 }
 
 // readdress moves the frame's outer IP addresses to another network: it flips the
-// bits of mask in an octet of both, and mends the checksums (RFC 1624 §3).
+// bits of mask in an octet of both, and mends the checksums (RFC 1624 §3). One that
+// the sender's network card was to finish becomes wrong: it is not inverted yet.
 func readdress(f []byte, mask byte) {
 	if len(f) < ethernet {
 		return

@@ -264,6 +264,9 @@ func FuzzReaddress(f *testing.F) {
 	r.Close()
 	f.Fuzz(func(t *testing.T, b []byte, mask byte) {
 		was := decoded(slices.Clone(b))
+		if was.checksum == decode.ChecksumOffload {
+			return
+		}
 		readdress(b, mask)
 		if is := decoded(b); is != was {
 			t.Errorf("%v, %v before", is, was)
