@@ -175,6 +175,7 @@ func (f *liveFlags) run(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	config.History = report.Foreign(f.format)
+	boundMemory(f.track.memory)
 	a := &analysis{config: config, checker: anomaly.NewChecker(anomaly.All, rules)}
 	a.tell(stderr, f.quiet)
 	expr := strings.Join(args, " ")
