@@ -145,6 +145,9 @@ func (f *liveFlags) check() error {
 	case f.lasts < 0:
 		return fmt.Errorf("--for %v: negative", f.lasts)
 	}
+	if most := max(machineMemory()/2, live.DefaultBuffer); f.buffer > most { // the kernel would take what others need
+		return fmt.Errorf("--buffer %v: more than half of the machine's memory, %dM", &f.buffer, most>>20)
+	}
 	return f.keep.check()
 }
 

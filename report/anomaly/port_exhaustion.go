@@ -87,14 +87,16 @@ func (x *exhaustion) judge(p *Pass) {
 			return
 		}
 		most, at := v.taken.peak()
-		cycles := len(v.again) >= p.Count(portExhaustionAgain) && float64(len(v.again)) >= p.Share(portExhaustionShare)*float64(v.n-v.reused)
+		// Those that were taken first by a connection that was not set up are not in n.
+		has := max(v.n-v.reused, len(v.again))
+		cycles := len(v.again) >= p.Count(portExhaustionAgain) && float64(len(v.again)) >= p.Share(portExhaustionShare)*float64(has)
 		if float64(most) < p.Share(portExhaustionShare)*float64(all) && !cycles {
 			return
 		}
 		msg := fmt.Sprintf("%d ports of %v taken at once towards this port, %d %% of the %d %s", most, k.client.IP(), 100*most/all, all, whose)
 		if cycles {
 			msg = fmt.Sprintf("%d of the %d ports of %v taken again towards this port within 2MSL, %d times in all",
-				len(v.again), v.n-v.reused, k.client.IP(), v.reused)
+				len(v.again), has, k.client.IP(), v.reused)
 		}
 		f := v.finding(k.addr, k.port, ClientApp, msg)
 		f.Time = at
