@@ -389,7 +389,7 @@ const (
 func (w *watching) heed(lasts time.Duration) (undo func()) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-	reread := make(chan os.Signal, 1)
+	reread, onTerminal := make(chan os.Signal, 1), isTerminal(os.Stdin)
 	switch {
 	case w.teller.policy != nil:
 		signal.Notify(reread, syscall.SIGHUP)
@@ -413,6 +413,10 @@ func (w *watching) heed(lasts time.Duration) (undo func()) {
 			case <-snapshot:
 				w.asked.Store(true)
 			case <-reread:
+				if onTerminal && !isTerminal(os.Stdin) { // it is gone, which is no wish
+					w.src.Stop()
+					continue
+				}
 				w.teller.policy.asked.Store(true)
 			case <-done:
 				signal.Stop(stop)

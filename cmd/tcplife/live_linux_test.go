@@ -623,6 +623,37 @@ func TestLivePolicy(t *testing.T) {
 	}
 }
 
+// TestLiveTerminalGone: a terminal that is gone ends the screen, also where SIGHUP has
+// the policy read again.
+func TestLiveTerminalGone(t *testing.T) {
+	network(t, nil)
+	master, slave := openTerminal(t, 80)
+	dir := t.TempDir()
+	begin(t, dir, "tcplife", "rules").cmd.Wait() // for the name
+	cmd := exec.Command(filepath.Join(dir, "tcplife"), "live", "-i", "lo", "--policy", "default")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	cmd.Env = append(os.Environ(), "TERM=xterm-256color")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	go io.Copy(io.Discard, master)
+	capturing(t, 1)
+	time.Sleep(500 * time.Millisecond) // the screen
+	slave.Close()
+	if err := master.Close(); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() { cmd.Wait(); close(over) }()
+	select {
+	case <-over:
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on without its terminal")
+	}
+}
+
 // TestLiveMetrics has a real Prometheus scrape the metrics, and asks it for them.
 func TestLiveMetrics(t *testing.T) {
 	network(t, []string{"prometheus"})
